@@ -1,0 +1,27 @@
+# make run [PRIMARY=host:port]   a demo: a live primary, txrepl as its replica, and what to look at
+# make test                      everything that .ci/run checks
+# make bench [ARGS=--quick]      side by side with a real Redis, in one run
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test bench
+
+run: $(VENV)/.installed
+	$(BIN)/python -m txrepl.demo $(if $(PRIMARY),--primary $(PRIMARY)) $(ARGS)
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict txrepl
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/compare.py $(ARGS)
+
+# The stamp makes pip run only when setup.py changed.
+$(VENV)/.installed: setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,demo]'
+	touch $@

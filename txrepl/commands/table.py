@@ -1,0 +1,300 @@
+"""The command table: what Redis knows of each command, beside the function that runs it.
+
+A family module makes one `Family` and declares its commands with the decorator; `registry` joins the
+families. Arity, flags and key specifications are those of Redis 7.2's `COMMAND INFO`; categories follow from
+group and flags as in Redis (`setImplicitACLCategories`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from txrepl.commands.session import Session
+from txrepl.errors import CommandError
+from txrepl.resp.replies import Reply
+
+Handler = Callable[[Session, list[bytes]], Reply]
+
+WRITE: Final = 1 << 0
+READONLY: Final = 1 << 1
+DENYOOM: Final = 1 << 2
+ADMIN: Final = 1 << 3
+PUBSUB: Final = 1 << 4
+NOSCRIPT: Final = 1 << 5
+BLOCKING: Final = 1 << 6
+LOADING: Final = 1 << 7
+STALE: Final = 1 << 8
+SKIP_MONITOR: Final = 1 << 9
+SKIP_SLOWLOG: Final = 1 << 10
+ASKING: Final = 1 << 11
+FAST: Final = 1 << 12
+NO_AUTH: Final = 1 << 13
+MAY_REPLICATE: Final = 1 << 14
+NO_ASYNC_LOADING: Final = 1 << 15
+NO_MULTI: Final = 1 << 16
+MOVABLEKEYS: Final = 1 << 17
+ALLOW_BUSY: Final = 1 << 18
+NO_MANDATORY_KEYS: Final = 1 << 19
+PROTECTED: Final = 1 << 20
+
+FLAG_NAMES: Final[dict[str, int]] = {
+    "write": WRITE,
+    "readonly": READONLY,
+    "denyoom": DENYOOM,
+    "admin": ADMIN,
+    "pubsub": PUBSUB,
+    "noscript": NOSCRIPT,
+    "blocking": BLOCKING,
+    "loading": LOADING,
+    "stale": STALE,
+    "skip_monitor": SKIP_MONITOR,
+    "skip_slowlog": SKIP_SLOWLOG,
+    "asking": ASKING,
+    "fast": FAST,
+    "no_auth": NO_AUTH,
+    "may_replicate": MAY_REPLICATE,
+    "no_async_loading": NO_ASYNC_LOADING,
+    "no_multi": NO_MULTI,
+    "movablekeys": MOVABLEKEYS,
+    "allow_busy": ALLOW_BUSY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Where a command's keys stand (one element of COMMAND INFO's key specifications).
+
+    Attributes:
+        flags: `RW ACCESS UPDATE` and the like.
+        index: position of the first argument to look at, or of the keyword's search start.
+        keyword: begin the search after this keyword instead of at `index` itself.
+        last: for a range: the last key relative to the first (negative: from the end).
+        step: for a range: distance between keys.
+        limit: for a range to the end: 0 or 1 = no limit, 2 = half of the remaining arguments, …
+        count_at: for a counted list: position of the count relative to the begin; None for a range.
+        first: for a counted list: position of the first key relative to the begin.
+        incomplete: the specification cannot name all keys (`unknown`).
+        note: Redis's note to the specification.
+    """
+
+    flags: str
+    index: int = 1
+    keyword: str | None = None
+    last: int = 0
+    step: int = 1
+    limit: int = 0
+    count_at: int | None = None
+    first: int = 1
+    incomplete: bool = False
+    note: str = ""
+
+
+def key_at(index: int, flags: str) -> KeySpec:
+    """One key at a fixed position."""
+    return KeySpec(flags, index)
+
+
+def keys_from(index: int, flags: str, last: int = -1, step: int = 1) -> KeySpec:
+    """Keys from `index` on; `last` is relative to the first key, or from the end when negative."""
+    return KeySpec(flags, index, last=last, step=step)
+
+
+def counted_keys(count_index: int, flags: str) -> KeySpec:
+    """A `numkeys` argument at `count_index` and that many keys after it."""
+    return KeySpec(flags, count_index, count_at=0, first=1)
+
+
+@dataclass(slots=True)
+class Command:
+    """One command or subcommand.
+
+    Attributes:
+        name: lower case; a subcommand's is `container|sub`.
+        arity: number of words with the name; negative: at least that many.
+        flags: the bits above.
+        groups: Redis's group (`string`, `list`, …).
+        find_keys: for commands whose keys no specification can name (SORT, MIGRATE): positions of the keys in argv.
+        calls, usec, rejected, failed: INFO commandstats.
+    """
+
+    name: str
+    handler: Handler | None
+    arity: int
+    flags: int
+    keys: tuple[KeySpec, ...]
+    group: str
+    since: str
+    complexity: str = ""
+    categories: str = ""
+    tips: tuple[str, ...] = ()
+    summary: str = ""
+    find_keys: Callable[[list[bytes]], list[int]] | None = None
+    subcommands: dict[bytes, Command] = field(default_factory=dict)
+    parent: Command | None = None
+    calls: int = 0
+    usec: int = 0
+    rejected: int = 0
+    failed: int = 0
+
+    def accepts(self, words: int) -> bool:
+        """Whether a call of so many words has the right arity."""
+        return words == self.arity if self.arity > 0 else words >= -self.arity
+
+    def key_positions(self, argv: list[bytes]) -> list[tuple[int, str]]:
+        """Positions of the keys in a call, each with its specification's flags (`getKeysFromCommandWithSpecs`).
+
+        Raises:
+            CommandError: the arguments do not name keys as the specification says.
+        """
+        if self.find_keys is not None:
+            flags = self.keys[0].flags if self.keys else "RW ACCESS UPDATE"
+            return [(position, flags) for position in self.find_keys(argv)]
+        found: list[tuple[int, str]] = []
+        for spec in self.keys:
+            if not spec.incomplete:
+                found.extend((position, spec.flags) for position in _positions(spec, argv))
+        return found
+
+
+def _positions(spec: KeySpec, argv: list[bytes]) -> list[int]:
+    begin = spec.index
+    if spec.keyword is not None:
+        wanted = spec.keyword.lower().encode()
+        start = spec.index if spec.index > 0 else len(argv) + spec.index
+        order = range(start, len(argv) - 1) if spec.index > 0 else range(start, 0, -1)
+        found = [i for i in order if argv[i].lower() == wanted]
+        if not found:
+            return []
+        begin = found[0] + 1
+    if spec.count_at is not None:
+        try:
+            count = int(argv[begin + spec.count_at])
+        except (IndexError, ValueError):
+            raise CommandError("ERR Invalid arguments specified for command") from None
+        first = begin + spec.first
+        last = first + (count - 1) * spec.step
+        if count < 0 or last >= len(argv):
+            raise CommandError("ERR Invalid arguments specified for command")
+        return list(range(first, last + 1, spec.step)) if count else []
+    if begin >= len(argv):
+        return []
+    if spec.last >= 0:
+        last = begin + spec.last
+    elif spec.limit <= 1:
+        last = len(argv) + spec.last
+    else:
+        last = begin + (len(argv) - begin) // spec.limit + spec.last
+    if last >= len(argv):
+        raise CommandError("ERR Invalid arguments specified for command")
+    return list(range(begin, last + 1, spec.step))
+
+
+def parse_flags(text: str) -> int:
+    """Flag bits from names separated by blanks.
+
+    Raises:
+        KeyError: a name is unknown (a programmer's error).
+    """
+    bits = 0
+    for name in text.split():
+        bits |= FLAG_NAMES[name]
+    return bits
+
+
+class Family:
+    """The commands of one module.
+
+    Parameters:
+        group: Redis's group name, as COMMAND DOCS gives it (`string`, `sorted-set`, `connection`, …).
+    """
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.commands: list[Command] = []
+
+    def command(
+        self,
+        name: str,
+        arity: int,
+        flags: str,
+        *keys: KeySpec,
+        since: str,
+        summary: str,
+        complexity: str = "O(1)",
+        categories: str = "",
+        tips: tuple[str, ...] = (),
+        group: str | None = None,
+        find_keys: Callable[[list[bytes]], list[int]] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Declare a command; `categories` names ACL categories beyond the implicit ones.
+
+        A name `container sub` declares a subcommand of a container made with `container`.
+        """
+        bits = parse_flags(flags)
+        if find_keys is not None or any(spec.keyword or spec.count_at is not None for spec in keys):
+            bits |= MOVABLEKEYS
+
+        def register(handler: Handler) -> Handler:
+            entry = Command(
+                name,
+                handler,
+                arity,
+                bits,
+                keys,
+                group or self.group,
+                since,
+                complexity,
+                categories,
+                tips,
+                summary,
+                find_keys,
+            )
+            self._add(entry)
+            return handler
+
+        return register
+
+    def container(self, name: str, flags: str = "", *, since: str, summary: str, group: str | None = None) -> None:
+        """Declare a command that only has subcommands."""
+        self._add(Command(name, None, -2, parse_flags(flags), (), group or self.group, since, summary=summary))
+
+    def _add(self, entry: Command) -> None:
+        container, _, sub = entry.name.partition(" ")
+        if sub:
+            parent = next(known for known in self.commands if known.name == container)
+            entry.name = f"{container}|{sub}"
+            entry.parent = parent
+            parent.subcommands[sub.encode()] = entry
+        else:
+            self.commands.append(entry)
+
+
+class CommandTable:
+    """All commands by name.
+
+    Attributes:
+        by_name: lower- and upper-case name → command: one look-up for the usual spellings.
+        commands: lower-case name → command, in order of declaration.
+    """
+
+    def __init__(self, *families: Family) -> None:
+        self.commands: dict[str, Command] = {}
+        self.by_name: dict[bytes, Command] = {}
+        for family in families:
+            for entry in family.commands:
+                self.commands[entry.name] = entry
+                self.by_name[entry.name.encode()] = entry
+                self.by_name[entry.name.upper().encode()] = entry
+
+    def find(self, name: bytes) -> Command | None:
+        """The command of that name in any case."""
+        return self.by_name.get(name) or self.by_name.get(name.lower())
+
+    def resolve(self, argv: list[bytes]) -> Command | None:
+        """The command, or its subcommand, that argv calls; None if there is none such."""
+        entry = self.find(argv[0])
+        if entry is not None and entry.subcommands and len(argv) > 1:
+            return entry.subcommands.get(argv[1].lower())
+        return entry

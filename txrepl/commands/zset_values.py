@@ -1,0 +1,69 @@
+"""What the sorted-set commands share: inserting as Redis's encodings do, and settling what a change leaves.
+
+A sorted set that became empty is deleted here and nowhere else; a result that is stored replaces whatever
+the destination held, its deadline too.
+"""
+
+from __future__ import annotations
+
+from txrepl.commands.session import Session
+from txrepl.keyspace.database import Database, Event, Limits
+from txrepl.keyspace.values import SortedSetValue
+from txrepl.resp.replies import Pairs, Reply
+
+Scored = tuple[float, bytes]
+"""A member with its score, in the order of sorting."""
+
+
+def insert(value: SortedSetValue, limits: Limits, member: bytes, score: float) -> None:
+    """Set a member's score (`zsetAdd`'s effect on the value).
+
+    A small encoding stores whole numbers as integers, so -0 becomes 0 there; a large one keeps the sign.
+    """
+    if not value.large:
+        if len(member) > limits.zset_value or (
+            len(value.scores) >= limits.zset_entries and member not in value.scores
+        ):
+            value.large = True
+        elif score == 0:
+            score = 0.0
+    value.set_score(member, score)
+
+
+def settle_removal(db: Database, key: bytes, value: SortedSetValue, event: bytes, count: int) -> None:
+    """Say that `count` members were removed from the key, and delete it if it is empty now."""
+    if value.scores:
+        db.changed(key, Event.ZSET, event, count)
+        return
+    db.remove(key)
+    db.changed(key, Event.ZSET, event, count)
+    db.notify(Event.GENERIC, b"del", key)
+
+
+def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes) -> int:
+    """Make the key hold these members, or nothing; returns how many there are."""
+    db = s.db
+    if not scores:
+        if db.exists(key):
+            db.remove(key)
+            db.changed(key, Event.GENERIC, b"del")
+        return 0
+    limits = s.keyspace.limits
+    value = SortedSetValue(scores)
+    value.large = len(scores) > limits.zset_entries or any(len(member) > limits.zset_value for member in scores)
+    if not value.large:
+        for member, score in scores.items():
+            if score == 0:
+                scores[member] = 0.0
+    db.put(key, value)
+    db.persist(key)
+    db.signal_ready(key)
+    db.changed(key, Event.ZSET, event)
+    return len(scores)
+
+
+def scored_reply(found: list[Scored], with_scores: bool) -> Reply:
+    """Members, or members with scores, as the range commands answer them."""
+    if with_scores:
+        return Pairs((member, score) for score, member in found)
+    return [member for _, member in found]

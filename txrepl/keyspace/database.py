@@ -1,0 +1,406 @@
+"""Databases, and what all of them share.
+
+The rule of reading: `read` and `write` hide or delete a key that is due, so nothing past them ever sees an
+expired value. The rule of changing: whoever changed a key says so once with `changed`; that counts the
+change, wakes WATCH and notifies. Deleting an expired key is an effect like any other: it is queued in
+`Keyspace.effects` and reaches the replicas with the command that found it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from txrepl.errors import WRONG_TYPE, CommandError
+from txrepl.keyspace.expiry import ExpiryWheel
+from txrepl.keyspace.scan import ScanIndex
+from txrepl.keyspace.values import (
+    HashValue,
+    ListValue,
+    SetValue,
+    SortedSetValue,
+    Value,
+    type_name,
+)
+
+
+class Expiry(IntEnum):
+    """What a due key means to whoever looks at it (Redis's `expireIfNeeded`)."""
+
+    DELETE = 0
+    """A primary: it is deleted, and the deletion is an effect."""
+    HIDE = 1
+    """A replica's reader: it reads as gone; the primary's DEL will come."""
+    IGNORE = 2
+    """The primary's own stream being applied, or a load: time does not count here."""
+
+
+class Event(IntEnum):
+    """Classes of keyspace notifications, with Redis's flag values."""
+
+    KEYSPACE = 1 << 0
+    KEYEVENT = 1 << 1
+    GENERIC = 1 << 2
+    STRING = 1 << 3
+    LIST = 1 << 4
+    SET = 1 << 5
+    HASH = 1 << 6
+    ZSET = 1 << 7
+    EXPIRED = 1 << 8
+    EVICTED = 1 << 9
+    STREAM = 1 << 10
+    KEYMISS = 1 << 11
+    LOADED = 1 << 12
+    MODULE = 1 << 13
+    NEW = 1 << 14
+
+
+class Limits:
+    """Sizes from which a small encoding becomes a large one, by directive (Redis 7.2's defaults)."""
+
+    __slots__ = (
+        "hash_entries",
+        "hash_value",
+        "list_size",
+        "set_entries",
+        "set_intset_entries",
+        "set_value",
+        "zset_entries",
+        "zset_value",
+    )
+
+    def __init__(self) -> None:
+        self.hash_entries: int = 128
+        self.hash_value: int = 64
+        self.list_size: int = -2
+        self.set_entries: int = 128
+        self.set_value: int = 64
+        self.set_intset_entries: int = 512
+        self.zset_entries: int = 128
+        self.zset_value: int = 64
+
+
+Effect = tuple[int, tuple[bytes, ...]]
+"""A write to put into the replication stream: database index and command."""
+
+UNLINK_OR_DEL: Final = (b"DEL", b"UNLINK")
+
+
+class Keyspace:
+    """All databases of a server and the state that commands share.
+
+    Parameters:
+        databases: how many there are.
+        rng: the source of randomness (SPOP, RANDOMKEY, …).
+
+    Attributes:
+        now_ms: unix time in ms, set by the shell once per batch of commands.
+        dirty: how many changes were made since the last successful save.
+        effects: what the command being run puts into the stream beside (or instead of) itself.
+        verbatim: False when a command has been replaced by its effects.
+        expiry: what due keys mean now.
+        notify_flags: `Event` classes that somebody listens to; 0 when none.
+        notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
+        ready: keys that got elements while clients were blocked on them, in order.
+    """
+
+    __slots__ = (
+        "databases",
+        "dirty",
+        "effects",
+        "expired_keys",
+        "expiry",
+        "hits",
+        "lazy_expire",
+        "lazy_user_del",
+        "lazy_user_flush",
+        "limits",
+        "misses",
+        "notify",
+        "notify_flags",
+        "now_ms",
+        "ready",
+        "rng",
+        "verbatim",
+    )
+
+    def __init__(self, databases: int, rng: random.Random) -> None:
+        self.rng = rng
+        self.limits = Limits()
+        self.now_ms: int = 0
+        self.dirty: int = 0
+        self.effects: list[Effect] = []
+        self.verbatim: bool = True
+        self.expiry: int = int(Expiry.DELETE)
+        self.hits: int = 0
+        self.misses: int = 0
+        self.expired_keys: int = 0
+        self.lazy_expire: bool = False
+        self.lazy_user_del: bool = False
+        self.lazy_user_flush: bool = False
+        self.notify_flags: int = 0
+        self.notify: Callable[[int, bytes, bytes, int], None] | None = None
+        self.ready: dict[tuple[int, bytes], None] = {}
+        self.databases: list[Database] = [Database(self, index) for index in range(databases)]
+
+    def emit(self, index: int, *command: bytes) -> None:
+        """Put a command into the stream as an effect of the one being run."""
+        self.effects.append((index, command))
+
+    def swap(self, first: int, second: int) -> None:
+        """SWAPDB: exchange two databases' contents; their observers stay where they are."""
+        a, b = self.databases[first], self.databases[second]
+        if a is b:
+            return
+        a.data, b.data = b.data, a.data
+        a.expires, b.expires = b.expires, a.expires
+        a.wheel, b.wheel = b.wheel, a.wheel
+        a.index, b.index = b.index, a.index
+
+    def clear(self) -> int:
+        """Drop every key of every database; returns how many there were."""
+        return sum(db.clear() for db in self.databases)
+
+
+class Database:
+    """One database: keys, deadlines, and who watches or waits for a key.
+
+    Attributes:
+        data: key → value. Iterate it only through `scan`, or over a copy.
+        expires: key → unix time in ms; always a subset of `data`'s keys.
+        wheel: active expiry's hints; go through `set_expire`.
+        index: for SCAN and RANDOMKEY, None until one is asked.
+        watched: key → watchers' callbacks by client id; see `changed`.
+        waiting: keys that clients are blocked on (count of clients).
+    """
+
+    __slots__ = ("data", "expires", "index", "keyspace", "number", "waiting", "watched", "wheel")
+
+    def __init__(self, keyspace: Keyspace, number: int) -> None:
+        self.keyspace = keyspace
+        self.number = number
+        self.data: dict[bytes, Value] = {}
+        self.expires: dict[bytes, int] = {}
+        self.wheel = ExpiryWheel(self.expires)
+        self.index: ScanIndex | None = None
+        self.watched: dict[bytes, dict[int, Callable[[], None]]] = {}
+        self.waiting: dict[bytes, int] = {}
+
+    # -- looking up ---------------------------------------------------------------------------------------------
+
+    def read(self, key: bytes) -> Value | None:
+        """The value for a reading command, None if absent or due; counts a hit or a miss."""
+        value = self.data.get(key)
+        keyspace = self.keyspace
+        if value is not None and (not self.expires or key not in self.expires or not self._is_gone(key)):
+            keyspace.hits += 1
+            return value
+        keyspace.misses += 1
+        if keyspace.notify_flags & Event.KEYMISS:
+            self.notify(Event.KEYMISS, b"keymiss", key)
+        return None
+
+    def write(self, key: bytes) -> Value | None:
+        """The value for a writing command, None if absent or due."""
+        value = self.data.get(key)
+        if value is not None and self.expires and key in self.expires and self._is_gone(key):
+            return None
+        return value
+
+    def exists(self, key: bytes) -> bool:
+        """Whether the key is there and not due; counts nothing."""
+        return key in self.data and not (self.expires and key in self.expires and self._is_gone(key))
+
+    def _is_gone(self, key: bytes) -> bool:
+        """Whether a key that has a deadline is due; on a primary it is deleted then."""
+        keyspace = self.keyspace
+        if self.expires[key] >= keyspace.now_ms or keyspace.expiry == 2:
+            return False
+        if keyspace.expiry == 0:
+            self.expire_now(key)
+        return True
+
+    def read_string(self, key: bytes) -> bytes | None:
+        """`read` for a string command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is bytes:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_string(self, key: bytes) -> bytes | None:
+        """`write` for a string command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is bytes:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def read_hash(self, key: bytes) -> HashValue | None:
+        """`read` for a hash command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is HashValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_hash(self, key: bytes) -> HashValue | None:
+        """`write` for a hash command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is HashValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def read_list(self, key: bytes) -> ListValue | None:
+        """`read` for a list command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is ListValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_list(self, key: bytes) -> ListValue | None:
+        """`write` for a list command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is ListValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def read_set(self, key: bytes) -> SetValue | None:
+        """`read` for a set command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is SetValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_set(self, key: bytes) -> SetValue | None:
+        """`write` for a set command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is SetValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def read_zset(self, key: bytes) -> SortedSetValue | None:
+        """`read` for a sorted-set command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is SortedSetValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_zset(self, key: bytes) -> SortedSetValue | None:
+        """`write` for a sorted-set command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is SortedSetValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    # -- changing -----------------------------------------------------------------------------------------------
+
+    def put(self, key: bytes, value: Value) -> None:
+        """Set the key to a value, whatever it held; its deadline is kept (use `persist` to drop it).
+
+        Does not call `changed`: the family does, with its own event.
+        """
+        data = self.data
+        if (self.index is not None or self.waiting or self.keyspace.notify_flags) and key not in data:
+            data[key] = value
+            self._added(key, value)
+        else:
+            data[key] = value
+
+    def _added(self, key: bytes, value: Value) -> None:
+        if self.index is not None:
+            self.index.added(key)
+        if self.waiting:
+            self.signal_ready(key)
+        if self.keyspace.notify_flags & Event.NEW:
+            self.notify(Event.NEW, b"new", key)
+
+    def signal_ready(self, key: bytes) -> None:
+        """Clients blocked on the key may be served now; call after adding elements to an existing key too."""
+        if key in self.waiting:
+            self.keyspace.ready[(self.number, key)] = None
+
+    def remove(self, key: bytes) -> bool:
+        """Delete the key and its deadline; False if it was not there. Does not call `changed`."""
+        if self.data.pop(key, None) is None:
+            return False
+        if self.expires:
+            self.expires.pop(key, None)
+        return True
+
+    def set_expire(self, key: bytes, deadline_ms: int) -> None:
+        """Give an existing key a deadline (unix ms)."""
+        self.expires[key] = deadline_ms
+        self.wheel.add(key, deadline_ms)
+
+    def persist(self, key: bytes) -> bool:
+        """Take the key's deadline away; False if it had none."""
+        return bool(self.expires) and self.expires.pop(key, None) is not None
+
+    def changed(self, key: bytes, event_class: int, event: bytes, count: int = 1) -> None:
+        """Count a change of the key, wake its watchers, notify."""
+        keyspace = self.keyspace
+        keyspace.dirty += count
+        if self.watched and key in self.watched:
+            self.touch(key)
+        if keyspace.notify_flags:
+            self.notify(event_class, event, key)
+
+    def touch(self, key: bytes) -> None:
+        """Wake the clients that WATCH the key."""
+        for wake in list(self.watched.get(key, {}).values()):
+            wake()
+
+    def notify(self, event_class: int, event: bytes, key: bytes) -> None:
+        """Publish a keyspace event if its class is listened to."""
+        keyspace = self.keyspace
+        if keyspace.notify is not None and keyspace.notify_flags & event_class:
+            keyspace.notify(event_class, event, key, self.number)
+
+    def expire_now(self, key: bytes) -> None:
+        """Delete a due key on a primary and queue the deletion as an effect (`deleteExpiredKeyAndPropagate`)."""
+        keyspace = self.keyspace
+        self.remove(key)
+        keyspace.expired_keys += 1
+        keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_expire], key)
+        if self.watched and key in self.watched:
+            self.touch(key)
+        if keyspace.notify_flags:
+            self.notify(Event.EXPIRED, b"expired", key)
+
+    def expire_due(self, limit: int) -> int:
+        """One slice of active expiry on a primary: delete up to about `limit` due keys; returns how many."""
+        keys = self.wheel.due(self.keyspace.now_ms, limit)
+        for key in keys:
+            if key in self.expires:
+                self.expire_now(key)
+        return len(keys)
+
+    def clear(self) -> int:
+        """Drop all keys; returns how many there were."""
+        count = len(self.data)
+        self.data = {}
+        self.expires = {}
+        self.wheel = ExpiryWheel(self.expires)
+        self.index = None
+        return count
+
+    # -- iterating ----------------------------------------------------------------------------------------------
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """SCAN's step over all keys, due ones included (see `ScanIndex.scan`)."""
+        if self.index is None:
+            self.index = ScanIndex(self.data)
+        return self.index.scan(cursor, count)
+
+    def random_key(self) -> bytes | None:
+        """A random key, due ones included; None when the database is empty."""
+        if not self.data:
+            return None
+        if self.index is None:
+            self.index = ScanIndex(self.data)
+        return self.index.pick(self.keyspace.rng.randrange)
+
+    def type_of(self, key: bytes) -> str:
+        """TYPE's answer, `none` for an absent key."""
+        value = self.write(key)
+        return "none" if value is None else type_name(value)

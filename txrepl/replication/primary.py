@@ -1,0 +1,385 @@
+"""The primary's side: who is attached, who waits for a snapshot, and what each is sent.
+
+A replica that cannot go on partially waits for a snapshot; one snapshot serves all who wait when it starts, and
+those who come while one is being written to disk for others share it. From the offset of the snapshot on the
+backlog keeps the stream for each waiting replica (a pin), so a joining replica needs no copied buffer.
+
+Follows `syncCommand`, `startBgsaveForReplication`, `replicationSetupSlaveForFullResync`,
+`updateSlavesWaitingBgsave`, `replicaPutOnline` and the primary's half of `replicationCron`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from txrepl.replication.feed import PING, Feed
+from txrepl.replication.psync import PsyncDecision, decide
+from txrepl.replication.replica import Replica
+from txrepl.replication.settings import Settings
+from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState
+
+DECISIONS_KEPT: Final = 128
+FAILED: Final = b"-ERR BGSAVE failed, replication can't continue\r\n"
+
+
+class Snapshots(Protocol):
+    """Makes snapshots in a child process; tells the primary when one is done or lost."""
+
+    @property
+    def busy(self) -> bool:
+        """A child is at work."""
+
+    @property
+    def to_sockets(self) -> bool:
+        """The child at work writes for the replicas' connections."""
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+        """Fork.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+    def kill(self) -> None:
+        """End the child at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRecord:
+    """A PSYNC decision, kept for people to read."""
+
+    at_ms: int
+    replica: str
+    decision: PsyncDecision
+
+
+class Primary:
+    """The attached replicas of a node.
+
+    Parameters:
+        feed: the stream.
+        settings: the directives.
+        log: called as log(level, message).
+        now: unix time in ms.
+
+    Attributes:
+        snapshots: the shell that forks; set by the owner before the first replica comes.
+        follows: whether the node itself has a primary (a link in a chain).
+        full_syncs, partial_ok, partial_err: INFO's counters.
+        decisions: the last PSYNC decisions.
+    """
+
+    def __init__(self, feed: Feed, settings: Settings, log: Callable[[str, str], None], now: Callable[[], int]) -> None:
+        self.feed = feed
+        self.history = feed.history
+        self.settings = settings
+        self.snapshots: Snapshots | None = None
+        self.replicas: dict[int, Replica] = {}
+        self.follows: bool = False
+        self.full_syncs: int = 0
+        self.partial_ok: int = 0
+        self.partial_err: int = 0
+        self.decisions: deque[SyncRecord] = deque(maxlen=DECISIONS_KEPT)
+        self._log = log
+        self._now = now
+        self._last_ping_ms: int = 0
+        self._alone_since_ms: int | None = None
+        self._soft_since_ms: dict[int, int] = {}
+
+    # -- a replica asks -----------------------------------------------------------------------------------------
+
+    def psync(self, replica: Replica, replid: str, offset: int) -> bool:
+        """Answer PSYNC; True if it was accepted as partial. The answer goes out through the replica's outlet."""
+        self._log("notice", f"Replica {replica.name} asks for synchronization")
+        self.feed.flush()
+        decision = decide(replid, offset, self.history, self.feed.backlog, replica.name)
+        self.decisions.append(SyncRecord(self._now(), replica.name, decision))
+        if not decision.accepted:
+            if replid != "?":
+                self.partial_err += 1
+            self._log("notice", decision.log)
+            self._attach_for_full(replica)
+            return False
+        self.partial_ok += 1
+        backlog = self.feed.backlog
+        assert backlog is not None and replica.outlet is not None
+        self._attach(replica)
+        replica.happen(ReplicaEvent.CONTINUED)
+        replica.ack_ms = self._now()
+        backlog.pin(replica.number, offset)
+        self._log(
+            "notice",
+            f"Partial resynchronization request from {replica.name} accepted. "
+            f"Sending {backlog.end_offset - offset} bytes of backlog starting from offset {offset}.",
+        )
+        if replica.capabilities & Capability.PSYNC2:
+            replica.outlet.write(f"+CONTINUE {self.history.replid}\r\n".encode())
+        else:
+            replica.outlet.write(b"+CONTINUE\r\n")
+        self._stream(replica, offset)
+        return True
+
+    def sync(self, replica: Replica) -> None:
+        """Answer the old SYNC: a bulk without `+FULLRESYNC`."""
+        self._log("notice", f"Replica {replica.name} asks for synchronization")
+        replica.psync = False
+        self._attach_for_full(replica)
+
+    def _attach(self, replica: Replica) -> None:
+        replica.state = ReplicaState.WAIT_BGSAVE_START
+        replica.since_ms = self._now()
+        self.replicas[replica.number] = replica
+        self._alone_since_ms = None
+
+    def _attach_for_full(self, replica: Replica) -> None:
+        self.full_syncs += 1
+        first = not self.replicas and self.feed.backlog is None
+        self._attach(replica)
+        replica.ack_ms = self._now()
+        if first:
+            self.history.change_id()
+            self.feed.open_backlog(self.settings.backlog_bytes)
+            self._log(
+                "notice",
+                "Replication backlog created, my new replication IDs are "
+                f"'{self.history.replid}' and '{self.history.replid2}'",
+            )
+        snapshots = self.snapshots
+        assert snapshots is not None
+        if not snapshots.busy:
+            if self.settings.diskless and replica.capabilities & Capability.EOF and self.settings.diskless_delay_s:
+                self._log("notice", "Delay next BGSAVE for diskless SYNC")
+            else:
+                self.start_snapshot()
+        elif snapshots.to_sockets:
+            self._log("notice", "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
+        else:
+            self._share_snapshot(replica)
+
+    def _share_snapshot(self, replica: Replica) -> None:
+        """Join the replicas that the present disk snapshot is for, if there are any that it suits."""
+        for other in self.replicas.values():
+            if (
+                other.state is ReplicaState.WAIT_BGSAVE_END
+                and replica.capabilities & other.capabilities == other.capabilities
+            ):
+                self._set_up_full(replica, other.start_offset)
+                self._log("notice", "Waiting for end of BGSAVE for SYNC")
+                return
+        self._log("notice", "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
+
+    def _set_up_full(self, replica: Replica, offset: int) -> None:
+        """Promise the snapshot of `offset` to a waiting replica (`replicationSetupSlaveForFullResync`)."""
+        assert replica.outlet is not None and self.feed.backlog is not None
+        replica.happen(ReplicaEvent.SNAPSHOT_STARTED)
+        replica.start_offset = offset
+        self.feed.backlog.pin(replica.number, offset + 1)
+        self.feed.selected_db = -1
+        if replica.psync:
+            replica.outlet.write(f"+FULLRESYNC {self.history.replid} {offset}\r\n".encode())
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+
+    def waiting(self) -> list[Replica]:
+        """The replicas that wait for a snapshot to start."""
+        return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_START]
+
+    def promised(self) -> list[Replica]:
+        """The replicas that the present snapshot is for."""
+        return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_END]
+
+    def start_snapshot(self) -> None:
+        """Start a snapshot for all who wait (`startBgsaveForReplication`)."""
+        waiting = self.waiting()
+        snapshots = self.snapshots
+        assert snapshots is not None
+        if not waiting or snapshots.busy:
+            return
+        to_sockets = self.settings.diskless and all(replica.capabilities & Capability.EOF for replica in waiting)
+        target = "replicas sockets" if to_sockets else "disk"
+        self._log("notice", f"Starting BGSAVE for SYNC with target: {target}")
+        self.feed.flush()
+        try:
+            for replica in waiting:
+                self._set_up_full(replica, self.history.offset)
+            snapshots.start_for_replicas(to_sockets=to_sockets, replicas=waiting)
+        except OSError as error:
+            self._log("warning", f"BGSAVE for replication failed: {error.strerror or error}")
+            self._refuse(waiting)
+
+    def _refuse(self, replicas: list[Replica]) -> None:
+        for replica in replicas:
+            assert replica.outlet is not None
+            replica.outlet.write(FAILED)
+            replica.outlet.close(flush=True)
+
+    def snapshot_streamed(self, replica: Replica) -> None:
+        """The last byte of a diskless snapshot and its marker went to this replica."""
+        replica.happen(ReplicaEvent.TRANSFERRED)
+        replica.awaits_ack = True
+        replica.ack_ms = self._now()
+        self._log(
+            "notice",
+            f"Streamed replica with replica {replica.name} succeeded (socket). "
+            "Waiting for REPLCONF ACK from replica to enable streaming",
+        )
+
+    def snapshot_saved(self, path: str, size_bytes: int) -> None:
+        """The snapshot on disk is complete: send it."""
+        for replica in self.promised():
+            replica.happen(ReplicaEvent.TRANSFER_STARTED)
+            assert replica.outlet is not None
+            replica.outlet.send_file(path, size_bytes)
+
+    def file_sent(self, replica: Replica) -> None:
+        """A replica has got its whole bulk: the stream follows (`replicaPutOnline`)."""
+        replica.happen(ReplicaEvent.TRANSFERRED)
+        replica.ack_ms = self._now()
+        self._log("notice", f"Synchronization with replica {replica.name} succeeded")
+        self._stream(replica, replica.start_offset + 1)
+
+    def snapshot_failed(self) -> None:
+        """The snapshot broke: those it was promised to are told and dropped."""
+        self._refuse(self.promised())
+
+    def snapshot_ended(self) -> None:
+        """The child is gone, one way or the other: serve those who came meanwhile."""
+        if self.waiting() and not self._delayed():
+            self.start_snapshot()
+
+    def _stream(self, replica: Replica, offset: int) -> None:
+        replica.streaming = True
+        replica.sent_offset = offset - 1
+        assert replica.outlet is not None
+        replica.outlet.stream_from(offset)
+
+    # -- a replica speaks or goes -------------------------------------------------------------------------------
+
+    def acknowledged(self, replica: Replica, offset: int) -> None:
+        """`REPLCONF ACK offset`."""
+        replica.ack_offset = max(replica.ack_offset, offset)
+        replica.ack_ms = self._now()
+        if replica.awaits_ack and replica.is_online:
+            replica.awaits_ack = False
+            self._log("notice", f"Synchronization with replica {replica.name} succeeded")
+            self._stream(replica, replica.start_offset + 1)
+
+    def detach(self, replica: Replica) -> None:
+        """Its connection is gone."""
+        if self.replicas.pop(replica.number, None) is None:
+            return
+        self._soft_since_ms.pop(replica.number, None)
+        self.feed.listeners.pop(replica.number, None)
+        if self.feed.backlog is not None:
+            self.feed.backlog.unpin(replica.number)
+        self._log("notice", f"Connection with replica {replica.name} lost.")
+        if not self.replicas:
+            self._alone_since_ms = self._now()
+        snapshots = self.snapshots
+        if (
+            replica.state is ReplicaState.WAIT_BGSAVE_END
+            and snapshots is not None
+            and snapshots.busy
+            and snapshots.to_sockets
+            and not self.promised()
+        ):
+            self._log("notice", "Diskless rdb transfer, last replica dropped, killing fork child.")
+            snapshots.kill()
+
+    def drop_all(self) -> None:
+        """Disconnect every replica; they come back by PSYNC and learn the new history (`disconnectSlaves`)."""
+        for replica in list(self.replicas.values()):
+            if replica.outlet is not None:
+                replica.outlet.close(flush=False)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _delayed(self) -> bool:
+        """Whether the waiting replicas are to wait longer, for others to come (`shouldStartChildReplication`)."""
+        waiting = self.waiting()
+        settings = self.settings
+        if not settings.diskless or not all(replica.capabilities & Capability.EOF for replica in waiting):
+            return False
+        if 0 < settings.diskless_max_replicas <= len(waiting):
+            return False
+        longest_ms = max(self._now() - replica.since_ms for replica in waiting)
+        return longest_ms < settings.diskless_delay_s * 1000
+
+    def tick(self) -> None:
+        """Once a second: PING, keepalives, timeouts, the delayed snapshot, the backlog's end."""
+        now_ms = self._now()
+        if self.replicas and not self.follows and now_ms - self._last_ping_ms >= self.settings.ping_period_s * 1000:
+            self._last_ping_ms = now_ms
+            self.feed.raw(PING)
+            self.feed.flush()
+        for replica in list(self.replicas.values()):
+            self._tick_replica(replica, now_ms)
+        snapshots = self.snapshots
+        if self.waiting() and snapshots is not None and not snapshots.busy and not self._delayed():
+            self.start_snapshot()
+        self._tick_backlog(now_ms)
+
+    def _tick_replica(self, replica: Replica, now_ms: int) -> None:
+        assert replica.outlet is not None
+        waits = replica.state is ReplicaState.WAIT_BGSAVE_START or (
+            replica.state is ReplicaState.WAIT_BGSAVE_END
+            and self.snapshots is not None
+            and not self.snapshots.to_sockets
+        )
+        if waits:
+            replica.outlet.write(b"\n")
+        if self.output_exceeded(replica, now_ms):
+            return
+        if replica.is_online and now_ms - replica.ack_ms > self.settings.timeout_s * 1000:
+            phase = "full sync" if replica.awaits_ack else "streaming sync"
+            self._log("warning", f"Disconnecting timedout replica ({phase}): {replica.name}")
+            replica.outlet.close(flush=False)
+
+    def output_exceeded(self, replica: Replica, now_ms: int) -> bool:
+        """Drop a replica whose unsent stream passes the output buffer limits, never lower than the backlog's size."""
+        if replica.start_offset < 0 and not replica.streaming:
+            return False
+        sent = replica.sent_offset if replica.streaming else replica.start_offset
+        behind = self.history.offset - sent
+        settings = self.settings
+        hard = settings.output_hard_bytes and behind > max(settings.output_hard_bytes, settings.backlog_bytes)
+        soft = settings.output_soft_bytes and behind > max(settings.output_soft_bytes, settings.backlog_bytes)
+        if not soft:
+            self._soft_since_ms.pop(replica.number, None)
+        elif now_ms - self._soft_since_ms.setdefault(replica.number, now_ms) > settings.output_soft_s * 1000:
+            hard = True
+        if not hard:
+            return False
+        self._log(
+            "warning",
+            f"Client id={replica.number} addr={replica.name} flags=S omem={behind} scheduled to be closed ASAP "
+            "for overcoming of output buffer limits.",
+        )
+        if replica.outlet is not None:
+            replica.outlet.close(flush=False)
+        return True
+
+    def _tick_backlog(self, now_ms: int) -> None:
+        alone = self._alone_since_ms
+        ttl_s = self.settings.backlog_ttl_s
+        if self.follows or self.replicas or self.feed.backlog is None or alone is None or not ttl_s:
+            return
+        if now_ms - alone > ttl_s * 1000:
+            self.history.change_id()
+            self.feed.close_backlog()
+            self._log("notice", f"Replication backlog freed after {ttl_s} seconds without connected replicas.")
+
+    # -- what others ask ----------------------------------------------------------------------------------------
+
+    def good_replicas(self) -> int:
+        """Replicas online whose last acknowledgement is recent enough (`refreshGoodSlavesCount`)."""
+        now_ms = self._now()
+        lag_ms = self.settings.min_replicas_max_lag_s * 1000
+        return sum(replica.is_online and now_ms - replica.ack_ms <= lag_ms for replica in self.replicas.values())
+
+    def acknowledging(self, offset: int) -> int:
+        """How many replicas acknowledged `offset` (`replicationCountAcksByOffset`)."""
+        return sum(replica.is_online and replica.ack_offset >= offset for replica in self.replicas.values())

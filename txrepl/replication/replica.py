@@ -1,0 +1,119 @@
+"""One attached replica, as its primary sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState, next_state
+
+
+class ReplicaOutlet(Protocol):
+    """The shell's end of a replica's connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that are not part of the stream: `+FULLRESYNC`, keepalives, a bulk."""
+
+    def stream_from(self, offset: int) -> None:
+        """Send the stream from `offset` on, for good."""
+
+    def send_file(self, path: str, size_bytes: int) -> None:
+        """Send `$size` and the file; tells the primary when that is done."""
+
+    def close(self, *, flush: bool) -> None:
+        """Drop the connection, after pending output if `flush`."""
+
+
+class Replica:
+    """An attached replica.
+
+    Parameters:
+        number: the id of its connection.
+        address: the peer's address.
+
+    Attributes:
+        state: None until it asks for synchronization; then see `states`.
+        port: what it says it listens on, 0 if it did not say.
+        announced: the address that it says to be reached at, empty if none.
+        capabilities: what it understands.
+        version: what it says its version is, empty if it did not.
+        psync: it came by PSYNC, so that it expects `+FULLRESYNC`.
+        start_offset: the offset of its full sync, -1 if none.
+        awaits_ack: its stream begins when it first acknowledges (diskless full sync).
+        sent_offset: the last byte of the stream handed to its connection.
+        ack_offset, ack_ms: what it last acknowledged, and when (unix ms).
+        since_ms: when it came.
+    """
+
+    __slots__ = (
+        "ack_ms",
+        "ack_offset",
+        "address",
+        "announced",
+        "awaits_ack",
+        "capabilities",
+        "number",
+        "outlet",
+        "port",
+        "psync",
+        "rdb_only",
+        "sent_offset",
+        "since_ms",
+        "start_offset",
+        "state",
+        "streaming",
+        "version",
+    )
+
+    def __init__(self, number: int, address: str) -> None:
+        self.number = number
+        self.address = address
+        self.outlet: ReplicaOutlet | None = None
+        self.state: ReplicaState | None = None
+        self.port: int = 0
+        self.announced: str = ""
+        self.capabilities: Capability = Capability.NONE
+        self.version: str = ""
+        self.psync: bool = True
+        self.rdb_only: bool = False
+        self.start_offset: int = -1
+        self.awaits_ack: bool = False
+        self.streaming: bool = False
+        self.sent_offset: int = 0
+        self.ack_offset: int = 0
+        self.ack_ms: int = 0
+        self.since_ms: int = 0
+
+    def happen(self, event: ReplicaEvent) -> None:
+        """Move to the next state.
+
+        Raises:
+            ReplicationError: the event cannot happen now.
+        """
+        assert self.state is not None
+        self.state = next_state(self.state, event)
+
+    @property
+    def host(self) -> str:
+        """Where it is reached."""
+        return self.announced or self.address
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log (`replicationGetSlaveName`)."""
+        if not self.host:
+            return f"client id #{self.number}"
+        return f"{self.host}:{self.port}" if self.port else f"{self.host}:<unknown-replica-port>"
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the stream is (or is about to be) sent to it."""
+        return self.state is ReplicaState.ONLINE
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is online and acknowledges, so that it counts for WAIT and min-replicas."""
+        return self.state is ReplicaState.ONLINE and not self.awaits_ack
+
+    def lag_seconds(self, now_ms: int) -> int:
+        """Whole seconds since its last acknowledgement, as INFO shows."""
+        return max(0, (now_ms - self.ack_ms) // 1000)

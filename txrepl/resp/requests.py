@@ -1,0 +1,334 @@
+"""Requests: bytes → commands, with the exact size of each.
+
+The grammar, as a server and as a replica reads it:
+
+    request = "*" count CRLF { "$" length CRLF bytes CRLF } | inline
+    inline  = words separated by blanks, quoted as in a shell, LF
+
+Two readers share the work. hiredis parses what is complete, in C; that nothing is left over is proven by adding
+up what the commands take in canonical form. Whatever fails that proof (a request that is split over reads, an
+inline command, a malformed one) goes to the exact reader, which finds the same errors in the same words as Redis
+(`processInlineBuffer`, `processMultibulkBuffer`) and hands back to hiredis at the next boundary. So the size of
+each command is always known, which replication offsets depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Final
+
+import hiredis
+
+from txrepl.errors import ProtocolError
+from txrepl.keyspace.numbers import parse_integer
+
+
+class OddRequest(list[bytes]):
+    """A request that was not sent in canonical form: an inline command, an empty line, `*0`.
+
+    Attributes:
+        size: its length in bytes as received.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self, words: list[bytes], size: int) -> None:
+        super().__init__(words)
+        self.size = size
+
+
+_SMALL: Final = 1024
+_HEADER_SIZE: Final = [len(b"*%d\r\n" % n) for n in range(_SMALL)]
+_BULK_SIZE: Final = [len(b"$%d\r\n" % n) + n + 2 for n in range(_SMALL)]
+_header_size = _HEADER_SIZE.__getitem__
+_bulk_size = _BULK_SIZE.__getitem__
+
+
+def request_size(argv: list[bytes]) -> int:
+    """Bytes that a parsed request took."""
+    if isinstance(argv, OddRequest):
+        return argv.size
+    return len(b"*%d\r\n" % len(argv)) + sum(len(b"$%d\r\n" % len(word)) + len(word) + 2 for word in argv)
+
+
+def _batch_size(batch: list[list[bytes]]) -> int:
+    """Bytes that canonical requests take; -1 if one holds anything but bulk strings."""
+    try:
+        if len(batch) == 1:
+            argv = batch[0]
+            size = _HEADER_SIZE[len(argv)]
+            for word in argv:
+                size += _BULK_SIZE[len(word)]
+            b"".join(argv)  # a nested reply has a length too: this refuses it
+            return size
+        b"".join(chain.from_iterable(batch))
+        return sum(map(_bulk_size, map(len, chain.from_iterable(batch)))) + sum(map(_header_size, map(len, batch)))
+    except IndexError:
+        return sum(map(request_size, batch))
+    except TypeError:
+        return -1
+
+
+def encode_command(words: Iterable[bytes]) -> bytes:
+    """A command as an array of bulk strings."""
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+INLINE_MAX_BYTES: Final = 64 * 1024
+ARGUMENTS_MAX: Final = 1024 * 1024
+UNAUTHENTICATED_ARGUMENTS_MAX: Final = 10
+UNAUTHENTICATED_BULK_MAX_BYTES: Final = 16 * 1024
+
+
+class RequestParser:
+    """Turns received bytes into requests.
+
+    Parameters:
+        max_bulk_bytes: the longest argument (`proto-max-bulk-len`).
+
+    Attributes:
+        error: Redis's text of what broke the protocol; the requests before it are still good.
+        authenticated: False bounds counts and lengths much lower.
+    """
+
+    __slots__ = ("_exact", "_reader", "authenticated", "error", "max_bulk_bytes")
+
+    def __init__(self, max_bulk_bytes: int = 512 * 1024 * 1024) -> None:
+        self.max_bulk_bytes = max_bulk_bytes
+        self.authenticated: bool = True
+        self.error: str | None = None
+        self._reader = hiredis.Reader()
+        self._exact: _ExactReader | None = None
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of a request that is not complete yet."""
+        return 0 if self._exact is None else self._exact.pending_bytes
+
+    def take_pending(self) -> bytes:
+        """Give up the bytes of the incomplete request (the protocol changes, or the link is dropped)."""
+        exact, self._exact = self._exact, None
+        return b"" if exact is None else exact.pending()
+
+    def feed(self, data: bytes) -> list[list[bytes]]:
+        """The requests that are complete now; sets `error` when the bytes after them break the protocol."""
+        found: list[list[bytes]] = []
+        while data and self.error is None:
+            if self._exact is not None:
+                data = self._feed_exact(self._exact, data, found)
+            elif data[0] == 42 and self.authenticated and len(data) <= self.max_bulk_bytes:  # "*"
+                data = self._feed_fast(data, found)
+            else:
+                self._exact = _ExactReader(self)
+        return found
+
+    def _feed_fast(self, data: bytes, found: list[list[bytes]]) -> bytes:
+        """Parse with hiredis; returns what it left, which then begins with something for the exact reader."""
+        batch: list[list[bytes]] = []
+        reader = self._reader
+        try:
+            reader.feed(data)
+            batch = list(iter(reader.gets, False))
+            if _batch_size(batch) == len(data):
+                found.extend(batch)
+                return b""
+        except hiredis.HiredisError:
+            batch = []
+        self._reader = hiredis.Reader()
+        self._exact = _ExactReader(self)
+        position = 0
+        for argv in batch:
+            try:
+                raw = encode_command(argv)
+            except TypeError:
+                break
+            if not argv or not data.startswith(raw, position):
+                break
+            found.append(argv)
+            position += len(raw)
+        return data[position:]
+
+    def _feed_exact(self, exact: _ExactReader, data: bytes, found: list[list[bytes]]) -> bytes:
+        """Complete one request; returns the bytes after it."""
+        try:
+            request = exact.feed(data)
+        except ProtocolError as error:
+            self.error = str(error)
+            return b""
+        if request is None:
+            return b""
+        found.append(request)
+        self._exact = None
+        return exact.rest()
+
+
+class _ExactReader:
+    """Reads one request, byte-exact and incrementally."""
+
+    __slots__ = ("_argv", "_bulk", "_data", "_limits", "_missing", "_position")
+
+    def __init__(self, limits: RequestParser) -> None:
+        self._limits = limits
+        self._data = bytearray()
+        self._position: int = 0
+        self._missing: int = -1  # arguments still to come; -1 before the header
+        self._bulk: int = -1  # length of the argument being read; -1 before its header
+        self._argv: list[bytes] = []
+
+    @property
+    def pending_bytes(self) -> int:
+        return len(self._data)
+
+    def pending(self) -> bytes:
+        return bytes(self._data)
+
+    def rest(self) -> bytes:
+        """The bytes after the request that `feed` returned."""
+        return bytes(memoryview(self._data)[self._position :])
+
+    def feed(self, data: bytes) -> list[bytes] | None:
+        """The request, or None while it is incomplete.
+
+        Raises:
+            ProtocolError: with Redis's text.
+        """
+        self._data += data
+        if self._missing < 0 and self._data[0] != 42:
+            return self._inline()
+        if self._missing < 0 and not self._header():
+            return None
+        while self._missing > 0:
+            if self._bulk < 0 and not self._bulk_header():
+                return None
+            end = self._position + self._bulk
+            if len(self._data) < end + 2:
+                return None
+            self._argv.append(bytes(self._data[self._position : end]))
+            self._position = end + 2
+            self._bulk = -1
+            self._missing -= 1
+        return self._argv or OddRequest([], self._position)
+
+    def _inline(self) -> OddRequest | None:
+        end = self._data.find(b"\n")
+        if end < 0:
+            if len(self._data) > INLINE_MAX_BYTES:
+                raise ProtocolError("Protocol error: too big inline request")
+            return None
+        line = bytes(self._data[:end])
+        self._position = end + 1
+        return OddRequest(split_words(line.removesuffix(b"\r")), self._position)
+
+    def _line(self, what: str) -> bytes | None:
+        """The header line at the position, which moves past it."""
+        end = self._data.find(b"\r", self._position)
+        if end < 0:
+            if len(self._data) - self._position > INLINE_MAX_BYTES:
+                raise ProtocolError(f"Protocol error: too big {what} count string")
+            return None
+        if len(self._data) < end + 2:
+            return None
+        line = bytes(self._data[self._position : end])
+        self._position = end + 2
+        return line
+
+    def _header(self) -> bool:
+        line = self._line("mbulk")
+        if line is None:
+            return False
+        count = parse_integer(line[1:])
+        if count is None or count > ARGUMENTS_MAX:
+            raise ProtocolError("Protocol error: invalid multibulk length")
+        if count > UNAUTHENTICATED_ARGUMENTS_MAX and not self._limits.authenticated:
+            raise ProtocolError("Protocol error: unauthenticated multibulk length")
+        self._missing = max(count, 0)
+        return True
+
+    def _bulk_header(self) -> bool:
+        if self._position < len(self._data) and self._data[self._position] != 36:  # "$"
+            got = chr(self._data[self._position])
+            raise ProtocolError(f"Protocol error: expected '$', got '{got}'")
+        line = self._line("bulk")
+        if line is None:
+            return False
+        length = parse_integer(line[1:])
+        if length is None or not 0 <= length <= self._limits.max_bulk_bytes:
+            raise ProtocolError("Protocol error: invalid bulk length")
+        if length > UNAUTHENTICATED_BULK_MAX_BYTES and not self._limits.authenticated:
+            raise ProtocolError("Protocol error: unauthenticated bulk length")
+        self._bulk = length
+        return True
+
+
+_ESCAPES: Final = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
+_BLANKS: Final = frozenset(b" \n\r\t\v\f\0")
+
+
+def split_words(line: bytes) -> list[bytes]:
+    """Split an inline command into words (`sdssplitargs`).
+
+    Raises:
+        ProtocolError: quotes are not balanced.
+    """
+    words: list[bytes] = []
+    i = 0
+    while True:
+        while i < len(line) and line[i] in _BLANKS:
+            i += 1
+        if i >= len(line):
+            return words
+        word = bytearray()
+        while i < len(line) and line[i] not in _BLANKS:
+            c = line[i]
+            if c == 34:
+                i = _double_quoted(line, i + 1, word)
+                break
+            if c == 39:
+                i = _single_quoted(line, i + 1, word)
+                break
+            word.append(c)
+            i += 1
+        words.append(bytes(word))
+
+
+def _double_quoted(line: bytes, i: int, word: bytearray) -> int:
+    while i < len(line):
+        c = line[i]
+        if c == 92 and line[i + 1 : i + 2] == b"x" and _is_hex(line[i + 2 : i + 4]):
+            word.append(int(line[i + 2 : i + 4], 16))
+            i += 4
+        elif c == 92 and i + 1 < len(line):
+            word.append(_ESCAPES.get(line[i + 1], line[i + 1]))
+            i += 2
+        elif c == 34:
+            return _closed(line, i)
+        else:
+            word.append(c)
+            i += 1
+    raise ProtocolError("Protocol error: unbalanced quotes in request")
+
+
+def _single_quoted(line: bytes, i: int, word: bytearray) -> int:
+    while i < len(line):
+        if line[i : i + 2] == b"\\'":
+            word.append(39)
+            i += 2
+        elif line[i] == 39:
+            return _closed(line, i)
+        else:
+            word.append(line[i])
+            i += 1
+    raise ProtocolError("Protocol error: unbalanced quotes in request")
+
+
+def _closed(line: bytes, i: int) -> int:
+    """The position after a closing quote, which a blank or the end must follow."""
+    if i + 1 < len(line) and line[i + 1] not in _BLANKS:
+        raise ProtocolError("Protocol error: unbalanced quotes in request")
+    return i + 1
+
+
+def _is_hex(text: bytes) -> bool:
+    return len(text) == 2 and all(c in b"0123456789abcdefABCDEF" for c in text)
