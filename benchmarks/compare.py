@@ -34,7 +34,7 @@ COMMANDS = ("get", "set", "incr", "lpush", "hset", "zadd")
 CLIENTS = 50
 KEY_RANGE = 100_000
 VALUE_BYTES = 16
-_SYNC_TIMEOUT_S = 300.0
+_SYNC_TIMEOUT_S = 120.0
 _POLL_S = 0.02
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -259,7 +259,7 @@ def catch_up_cost(primary: RealServer, replica: RealServer, count: int) -> Cost:
 def stream(subject_kind: str, pairs: int, count: int) -> Iterator[Row]:
     """The rate at which a replica applies its primary's writes."""
     with ExitStack() as stack:
-        no_limit = "replica 0 0 0".split()
+        no_limit = ("replica", 0, 0, 0)
         primary = stack.enter_context(start(REFERENCE, client_output_buffer_limit=no_limit))
         reference = stack.enter_context(start(REFERENCE))
         subject = stack.enter_context(start(subject_kind))

@@ -18,7 +18,7 @@ CASES: list[tuple[str, dict[str, str]]] = [
     ("# head\n\n\n\nhz 10\n  Slave-Read-Only yes\nhash-max-ziplist-entries 100\n", {"hz": "20"}),
     ("save 900 1\nSAVE 60 5\n\n# tail", {"save": ""}),
     ("save 900 1\n", {"save": "5 6 7 8"}),
-    ("maxmemory 100mb\nmaxmemory 200MB\nloglevel notice\nloglevel warning\n", {"maxmemory": "1000"}),
+    ("maxmemory 100mb\nmaxmemory 200MB\nloglevel notice\nloglevel verbose\n", {"maxmemory": "1000"}),
     ('masterauth "a b\\x01"\nrequirepass ""\nmasteruser \'it\\\'s\'\n', {"masterauth": 'é "x" \n'}),
     ("client-output-buffer-limit slave 1mb 2mb 3\nclient-output-buffer-limit pubsub 0 0 0\n", {}),
     ("client-output-buffer-limit normal 0 0 0\n", {"client-output-buffer-limit": "replica 1gb 1k 7"}),
@@ -28,6 +28,7 @@ CASES: list[tuple[str, dict[str, str]]] = [
     ("maxmemory-clients 0\n", {"maxmemory-clients": "7%", "notify-keyspace-events": "KEA", "slave-priority": "7"}),
     ("latency-tracking-info-percentiles ''\noom-score-adj-values 0 200 800\n", {"lua-time-limit": "9"}),
     (f"hz 50\n{SIGNATURE}\ntimeout 3\n", {"hz": "10", "timeout": "0", "repl-timeout": "61"}),
+    ("save '900 1 60 5'\nlatency-tracking-info-percentiles \"50 99\"\n", {"hz": "11"}),
     ("bind 127.0.0.2\nsave ''", {"shutdown-on-sigint": "now nosave", "repl-backlog-size": "3mb"}),
 ]
 
@@ -81,7 +82,8 @@ def test_replicaof_is_written_by_state() -> None:
     config.assign("replicaof", None)
     assert rewrite("slaveof a 1\nhz 20", config).startswith("\nhz 20\n")
     assert "replicaof c 3\n" in rewrite("hz 20", config, {"replicaof": ["c 3"]})
-    assert "user bob on\nuser eve on\n" in rewrite("user alice on", config, {"user": ["bob on", "eve on"]})
+    users = rewrite("user alice on\nuser carol on\nuser dave on", config, {"user": ["bob on", "eve on"]})
+    assert users.startswith("user bob on\nuser eve on\n\n" + SIGNATURE)
 
 
 def test_rewriting_twice_changes_nothing_more() -> None:

@@ -36,7 +36,7 @@ def run(_stack: ExitStack) -> Run:
     """`run("redis70", appendonly="yes")` starts a server for the length of the test."""
 
     def run_one(kind: str, **directives: Directive) -> RealServer:
-        return _stack.enter_context(start(kind, **directives))
+        return _stack.enter_context(start(kind, ready=True, **directives))
 
     return run_one
 

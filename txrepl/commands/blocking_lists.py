@@ -44,7 +44,6 @@ def _blocking_pop(s: Session, argv: list[bytes], left: bool) -> Reply:
     since="2.0.0",
     summary="Removes and gives the first element of the first list that has one, waiting until one does.",
     complexity="O(N), N being the number of keys",
-    categories="blocking",
 )
 def blpop(s: Session, argv: list[bytes]) -> Reply:
     """BLPOP key [key …] timeout"""
@@ -59,7 +58,6 @@ def blpop(s: Session, argv: list[bytes]) -> Reply:
     since="2.0.0",
     summary="Removes and gives the last element of the first list that has one, waiting until one does.",
     complexity="O(N), N being the number of keys",
-    categories="blocking",
 )
 def brpop(s: Session, argv: list[bytes]) -> Reply:
     """BRPOP key [key …] timeout"""
@@ -121,7 +119,6 @@ def lmpop(s: Session, argv: list[bytes]) -> Reply:
     since="7.0.0",
     summary="Removes and gives elements from the first list that has some, waiting until one does.",
     complexity="O(N+M), N being the number of keys and M the number of elements given",
-    categories="blocking",
 )
 def blmpop(s: Session, argv: list[bytes]) -> Reply:
     """BLMPOP timeout numkeys key [key …] LEFT|RIGHT [COUNT count]"""
@@ -144,7 +141,6 @@ def blmpop(s: Session, argv: list[bytes]) -> Reply:
     key_at(2, "RW INSERT"),
     since="6.2.0",
     summary="Takes an element from a list, puts it into another and gives it, waiting until there is one.",
-    categories="blocking",
 )
 def blmove(s: Session, argv: list[bytes]) -> Reply:
     """BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout"""
@@ -165,7 +161,6 @@ def blmove(s: Session, argv: list[bytes]) -> Reply:
     key_at(2, "RW INSERT"),
     since="2.2.0",
     summary="Takes the last element of a list, puts it at the head of another and gives it, waiting for it.",
-    categories="blocking",
 )
 def brpoplpush(s: Session, argv: list[bytes]) -> Reply:
     """BRPOPLPUSH source destination timeout"""

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final
 
 from txrepl.commands.arguments import integer, integer_between
+from txrepl.commands.picks import signed_count
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, key_at
 from txrepl.errors import NO_SUCH_KEY, OUT_OF_RANGE, SYNTAX, CommandError
@@ -346,7 +347,7 @@ def _lpos_options(argv: list[bytes]) -> tuple[int, int | None, int]:
             raise CommandError(SYNTAX)
         word = argv[position + 1]
         if option == b"RANK":
-            rank = integer_between(word, -INT64_MAX, INT64_MAX)
+            rank = signed_count(word)
             if rank == 0:
                 raise CommandError(RANK_ZERO)
         elif option == b"COUNT":

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from txrepl.commands.stats import Loading, Stats
+from txrepl.commands.subscriptions import PubSub
+from txrepl.commands.table import CommandTable
+from txrepl.config import Config
 from txrepl.keyspace.database import Database, Keyspace
+from txrepl.persistence.saver import Saver
+from txrepl.replication.feed import Feed
+from txrepl.replication.link import Link
+from txrepl.replication.primary import Primary
+from txrepl.replication.replica import Replica
+from txrepl.replication.settings import Settings
 from txrepl.resp.replies import NULL_ARRAY, NoReply, Reply
 
 # What a session is in the middle of; any bit set takes a command off the fast path.
@@ -50,6 +60,9 @@ class Outlet(Protocol):
     def close(self, *, flush: bool) -> None:
         """Close the connection, after pending output if `flush`."""
 
+    def resume(self) -> None:
+        """Go on with the requests that came while the session was blocked."""
+
 
 class NoOutlet:
     """The outlet of a session that nobody listens to."""
@@ -59,6 +72,9 @@ class NoOutlet:
 
     def close(self, *, flush: bool) -> None:
         """Nothing to close."""
+
+    def resume(self) -> None:
+        """Nothing is waiting."""
 
 
 class Blocked(NoReply):
@@ -85,12 +101,98 @@ class Blocked(NoReply):
         self.kind = kind
 
 
-class Server(Protocol):
-    """What commands may ask of the server; `node.Node` is it."""
+class Timer(Protocol):
+    """Something that will happen, unless it is cancelled."""
 
-    @property
-    def keyspace(self) -> Keyspace:
-        """The databases."""
+    def cancel(self) -> None:
+        """Make it not happen."""
+
+
+class Server(Protocol):
+    """What commands may ask of the server; `node.Node` is it.
+
+    Attributes:
+        keyspace: the databases.
+        config: the directives.
+        table: the commands.
+        sessions: the connected clients by id.
+        feed, primary, link, settings: replication.
+        saver: what was saved when.
+        stats: INFO's counters.
+        loading: the load that goes on, None if none.
+        run_id: 40 hexadecimal digits of this run.
+        started_ms: when the server started, unix ms.
+    """
+
+    keyspace: Keyspace
+    config: Config
+    table: CommandTable
+    sessions: dict[int, Session]
+    pubsub: PubSub
+    feed: Feed
+    primary: Primary
+    link: Link
+    settings: Settings
+    saver: Saver
+    stats: Stats
+    loading: Loading | None
+    run_id: str
+    started_ms: int
+
+    def log(self, level: str, message: str) -> None:
+        """Write a line; levels are `debug`, `verbose`, `notice`, `warning`."""
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
+        """Do something after a while."""
+
+    def call(self, session: Session, argv: list[bytes]) -> Reply:
+        """Run a command inside of another (EXEC), with its effects kept until the outer one ends."""
+
+    def unblock(self, session: Session, reply: Reply) -> None:
+        """Answer a blocked session and let it go on."""
+
+    def disconnect(self, session: Session, *, flush: bool = True) -> None:
+        """Close a client's connection, after its pending output if `flush`."""
+
+    def replicate_from(self, host: str, port: int, who: str) -> bool:
+        """REPLICAOF; False if that is the primary already. `who` describes the client for the log."""
+
+    def promote(self, who: str) -> bool:
+        """REPLICAOF NO ONE; False if there is no primary."""
+
+    def attach_replica(self, session: Session) -> Replica:
+        """The session's replica record, made when it first speaks as one."""
+
+    def replica_acknowledged(self) -> None:
+        """Replicas acknowledged an offset: whoever waits for that may be served."""
+
+    def save(self) -> None:
+        """SAVE, in the foreground.
+
+        Raises:
+            CommandError: it failed.
+        """
+
+    def background_save(self, *, schedule: bool) -> str:
+        """BGSAVE; the reply.
+
+        Raises:
+            CommandError: it cannot be started.
+        """
+
+    def shut_down(self, *, save: bool | None, now: bool, force: bool) -> None:
+        """SHUTDOWN.
+
+        Raises:
+            CommandError: it was refused.
+        """
+
+    def reload(self, *, save: bool, flush: bool) -> None:
+        """DEBUG RELOAD: save, then load what was saved.
+
+        Raises:
+            CommandError: it failed.
+        """
 
 
 class Session:
@@ -107,11 +209,15 @@ class Session:
         flags: the bits above.
         queue: MULTI's queued commands.
         watched: (database number, key) that WATCH guards.
-        waiting: what the session is blocked on, and the command to run again.
+        channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
+        waiting, waiting_argv: what the session is blocked on, and the command to run again.
+        waiting_offset: the offset that WAIT wants acknowledged.
+        replica: what the peer said of itself by REPLCONF, and its state once it is attached.
     """
 
     __slots__ = (
         "address",
+        "channels",
         "created_ms",
         "db",
         "flags",
@@ -124,12 +230,17 @@ class Session:
         "name",
         "number",
         "outlet",
+        "patterns",
         "proto",
         "queue",
+        "replica",
         "server",
+        "shard_channels",
+        "timer",
         "user",
         "waiting",
         "waiting_argv",
+        "waiting_offset",
         "watched",
     )
 
@@ -143,8 +254,14 @@ class Session:
         self.flags: int = 0
         self.queue: list[list[bytes]] = []
         self.watched: list[tuple[int, bytes]] = []
+        self.channels: set[bytes] | None = None
+        self.patterns: set[bytes] | None = None
+        self.shard_channels: set[bytes] | None = None
+        self.replica: Replica | None = None
+        self.timer: Timer | None = None
         self.waiting: Blocked | None = None
         self.waiting_argv: list[bytes] = []
+        self.waiting_offset: int = 0
         self.name: bytes = b""
         self.user: bytes = b"default"
         self.lib_name: bytes = b""
@@ -164,6 +281,26 @@ class Session:
     def suppress(self) -> None:
         """Keep the command being run out of the stream."""
         self.keyspace.verbatim = False
+
+    def watch(self, key: bytes) -> None:
+        """WATCH a key of the selected database: a change of it breaks the next EXEC."""
+        place = (self.db.number, key)
+        if place not in self.watched:
+            self.watched.append(place)
+            self.db.watched.setdefault(key, {})[self.number] = self._break_watch
+
+    def _break_watch(self) -> None:
+        self.flags |= WATCH_BROKEN
+
+    def unwatch(self) -> None:
+        """Forget every watched key."""
+        for number, key in self.watched:
+            watched = self.keyspace.databases[number].watched
+            watched[key].pop(self.number, None)
+            if not watched[key]:
+                del watched[key]
+        self.watched = []
+        self.flags &= ~WATCH_BROKEN
 
     @property
     def may_block(self) -> bool:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from math import isnan
 from typing import Final
 
-from txrepl.commands.arguments import integer, number
-from txrepl.commands.scan import scan_members, scan_options
+from txrepl.commands.arguments import integer
+from txrepl.commands.picks import pick, pick_distinct, pick_repeatedly
+from txrepl.commands.scan import scan_cursor, scan_members, scan_options
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, key_at
-from txrepl.commands.zset_values import insert, settle_removal
+from txrepl.commands.zset_values import insert, score_argument, settle_removal
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.database import Event
 from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, format_double
-from txrepl.keyspace.scan import ScanIndex
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
 
@@ -61,9 +61,9 @@ def zadd(s: Session, argv: list[bytes]) -> Reply:
     if options:
         _check_options(options, count)
     if count == 1:
-        pairs = [(number(argv[first]), argv[first + 1])]
+        pairs = [(score_argument(argv[first]), argv[first + 1])]
     else:
-        pairs = [(number(argv[i]), argv[i + 1]) for i in range(first, words, 2)]
+        pairs = [(score_argument(argv[i]), argv[i + 1]) for i in range(first, words, 2)]
     return _add(s, argv[1], options, pairs)
 
 
@@ -78,7 +78,7 @@ def zadd(s: Session, argv: list[bytes]) -> Reply:
 )
 def zincrby(s: Session, argv: list[bytes]) -> Reply:
     """ZINCRBY key increment member."""
-    return _add(s, argv[1], _INCR, [(number(argv[2]), argv[3])])
+    return _add(s, argv[1], _INCR, [(score_argument(argv[2]), argv[3])])
 
 
 def _check_options(options: int, count: int) -> None:
@@ -273,7 +273,7 @@ def zrandmember(s: Session, argv: list[bytes]) -> Reply:
     """ZRANDMEMBER key [count [WITHSCORES]]; a negative count may repeat members."""
     if len(argv) == 2:
         single = s.db.read_zset(argv[1])
-        return None if single is None else _index(single).pick(s.keyspace.rng.randrange)
+        return None if single is None else pick(single, single.scores, s.keyspace.rng)
     count = integer(argv[2])
     if count == INT64_MIN:
         raise CommandError(f"ERR value is out of range, value must between {-INT64_MAX} and {INT64_MAX}")
@@ -285,38 +285,9 @@ def zrandmember(s: Session, argv: list[bytes]) -> Reply:
     value = s.db.read_zset(argv[1])
     if value is None or count == 0:
         return []
-    members = _pick_repeating(s, value, -count) if count < 0 else _pick_distinct(s, value, count)
-    if with_scores:
-        scores = value.scores
-        return Pairs((member, scores[member]) for member in members)
-    return list(members)
-
-
-def _index(value: SortedSetValue) -> ScanIndex:
-    if value.index is None:
-        value.index = ScanIndex(value.scores)
-    return value.index
-
-
-def _pick_repeating(s: Session, value: SortedSetValue, count: int) -> list[bytes]:
-    index = _index(value)
-    below = s.keyspace.rng.randrange
-    return [index.pick(below) for _ in range(count)]
-
-
-def _pick_distinct(s: Session, value: SortedSetValue, count: int) -> list[bytes]:
-    """`count` different members, or all of them."""
-    size = len(value.scores)
-    if count >= size:
-        return list(value.scores)
-    if count * 3 > size:
-        return s.keyspace.rng.sample(list(value.scores), count)
-    index = _index(value)
-    below = s.keyspace.rng.randrange
-    found: dict[bytes, None] = {}
-    while len(found) < count:
-        found[index.pick(below)] = None
-    return list(found)
+    scores, rng = value.scores, s.keyspace.rng
+    members = pick_repeatedly(value, scores, -count, rng) if count < 0 else pick_distinct(value, scores, count, rng)
+    return Pairs((member, scores[member]) for member in members) if with_scores else [*members]
 
 
 @family.command(
@@ -331,4 +302,13 @@ def _pick_distinct(s: Session, value: SortedSetValue, count: int) -> list[bytes]
 )
 def zscan(s: Session, argv: list[bytes]) -> Reply:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]."""
-    raise NotImplementedError
+    cursor = scan_cursor(argv[2])
+    value = s.db.read_zset(argv[1])
+    if value is None:
+        return [b"0", []]
+    options = scan_options(argv, 3)
+    cursor, members, value.index = scan_members(value.scores, value.index, value.large, cursor, options)
+    flat: list[Reply] = []
+    for member in members:
+        flat += (member, format_double(value.scores[member]))
+    return [b"%d" % cursor, flat]

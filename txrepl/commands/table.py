@@ -7,15 +7,16 @@ group and flags as in Redis (`setImplicitACLCategories`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from txrepl.commands.session import Session
 from txrepl.errors import CommandError
 from txrepl.resp.replies import Reply
 
-Handler = Callable[[Session, list[bytes]], Reply]
+Handler = Callable[[Any, list[bytes]], Reply]
+"""Called with the `Session` (which imports this module, hence Any) and the words of the command."""
 
 WRITE: Final = 1 << 0
 READONLY: Final = 1 << 1
@@ -116,7 +117,8 @@ class Command:
         flags: the bits above.
         groups: Redis's group (`string`, `list`, …).
         find_keys: for commands whose keys no specification can name (SORT, MIGRATE): positions of the keys in argv.
-        calls, usec, rejected, failed: INFO commandstats.
+        calls, nanoseconds, rejected, failed: for INFO commandstats.
+        least, most: how many words a call may have, from the arity.
     """
 
     name: str
@@ -134,13 +136,19 @@ class Command:
     subcommands: dict[bytes, Command] = field(default_factory=dict)
     parent: Command | None = None
     calls: int = 0
-    usec: int = 0
+    nanoseconds: int = 0
     rejected: int = 0
     failed: int = 0
+    least: int = field(init=False)
+    most: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.least = abs(self.arity)
+        self.most = self.arity if self.arity > 0 else sys.maxsize
 
     def accepts(self, words: int) -> bool:
         """Whether a call of so many words has the right arity."""
-        return words == self.arity if self.arity > 0 else words >= -self.arity
+        return self.least <= words <= self.most
 
     def key_positions(self, argv: list[bytes]) -> list[tuple[int, str]]:
         """Positions of the keys in a call, each with its specification's flags (`getKeysFromCommandWithSpecs`).

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from math import isnan
 from typing import Final
 
-from txrepl.commands.arguments import integer, number, positive
+from txrepl.commands.arguments import integer, positive
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, counted_keys, key_at
-from txrepl.commands.zset_values import scored_reply, store
+from txrepl.commands.zset_values import score_argument, scored_reply, store
 from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
 from txrepl.keyspace.database import Database
 from txrepl.keyspace.values import SetValue, SortedSetValue
@@ -111,9 +111,7 @@ def intersection(sources: list[Source], aggregate: Aggregate) -> Scores:
 def difference(sources: list[Source], aggregate: Aggregate) -> Scores:
     """The first source's members that no other source has."""
     first, *others = sources
-    return {
-        member: score for member, score in first.scored() if not any(member in source for source in others)
-    }
+    return {member: score for member, score in first.scored() if not any(member in source for source in others)}
 
 
 def _size(source: Source) -> int:
@@ -154,7 +152,7 @@ def _combine(s: Session, argv: list[bytes], operation: Operation, name: str, *, 
     """
     at = 2 if storing else 1
     sources = _sources(s.db, argv, at, name)
-    aggregate = _sum
+    aggregate: Aggregate = _sum
     with_scores = False
     plain = operation is difference
     i = at + 1 + len(sources)
@@ -164,7 +162,7 @@ def _combine(s: Session, argv: list[bytes], operation: Operation, name: str, *, 
         if word == b"weights" and not plain and remaining > len(sources):
             for source in sources:
                 i += 1
-                source.weight = number(argv[i], "ERR weight value is not a float")
+                source.weight = score_argument(argv[i], "ERR weight value is not a float")
         elif word == b"aggregate" and not plain and remaining > 1:
             i += 1
             chosen = _AGGREGATES.get(argv[i].lower())
@@ -191,9 +189,7 @@ def _store(s: Session, argv: list[bytes], operation: Operation, name: str) -> Re
 
 # -- commands ---------------------------------------------------------------------------------------------------
 
-_UNION_COST: Final = (
-    "O(N)+O(M*log(M)), N being the sizes of all inputs together and M the size of the result."
-)
+_UNION_COST: Final = "O(N)+O(M*log(M)), N being the sizes of all inputs together and M the size of the result."
 _INTER_COST: Final = (
     "O(N*K)+O(M*log(M)) at worst, N being the size of the smallest of K inputs and M the size of the result."
 )

@@ -6,7 +6,13 @@ the destination held, its deadline too.
 
 from __future__ import annotations
 
+import re
+from math import isinf
+from typing import Final
+
+from txrepl.commands.arguments import number
 from txrepl.commands.session import Session
+from txrepl.errors import NOT_A_FLOAT, CommandError
 from txrepl.keyspace.database import Database, Event, Limits
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import Pairs, Reply
@@ -15,15 +21,29 @@ Scored = tuple[float, bytes]
 """A member with its score, in the order of sorting."""
 
 
+_HAS_DIGIT: Final = re.compile(rb"0x[0.]*[1-9a-f]|[0.]*[1-9]", re.IGNORECASE)
+"""What begins a number that is not 0."""
+
+
+def score_argument(text: bytes, error: str = NOT_A_FLOAT) -> float:
+    """A score, increment or weight; one that a double can only hold as 0 or infinity is refused (`string2d`).
+
+    Raises:
+        CommandError: with `error`.
+    """
+    value = number(text, error)
+    if (value == 0 and _HAS_DIGIT.match(text.lstrip(b"+-"))) or (isinf(value) and b"n" not in text.lower()):
+        raise CommandError(error)
+    return value
+
+
 def insert(value: SortedSetValue, limits: Limits, member: bytes, score: float) -> None:
     """Set a member's score (`zsetAdd`'s effect on the value).
 
     A small encoding stores whole numbers as integers, so -0 becomes 0 there; a large one keeps the sign.
     """
     if not value.large:
-        if len(member) > limits.zset_value or (
-            len(value.scores) >= limits.zset_entries and member not in value.scores
-        ):
+        if len(member) > limits.zset_value or (len(value.scores) >= limits.zset_entries and member not in value.scores):
             value.large = True
         elif score == 0:
             score = 0.0

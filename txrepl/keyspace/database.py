@@ -103,6 +103,8 @@ class Keyspace:
         expiry: what due keys mean now.
         notify_flags: `Event` classes that somebody listens to; 0 when none.
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
+        functions: sources of function libraries, kept for replicas and files.
+        module_aux: (module id, when, payload) of modules' own data, kept alike.
         ready: keys that got elements while clients were blocked on them, in order.
     """
 
@@ -112,12 +114,14 @@ class Keyspace:
         "effects",
         "expired_keys",
         "expiry",
+        "functions",
         "hits",
         "lazy_expire",
         "lazy_user_del",
         "lazy_user_flush",
         "limits",
         "misses",
+        "module_aux",
         "notify",
         "notify_flags",
         "now_ms",
@@ -142,6 +146,8 @@ class Keyspace:
         self.lazy_user_flush: bool = False
         self.notify_flags: int = 0
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
+        self.functions: list[bytes] = []
+        self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
         self.databases: list[Database] = [Database(self, index) for index in range(databases)]
 
@@ -162,6 +168,20 @@ class Keyspace:
     def clear(self) -> int:
         """Drop every key of every database; returns how many there were."""
         return sum(db.clear() for db in self.databases)
+
+    def adopt(self, other: Keyspace) -> None:
+        """Take over another keyspace's contents, whole; watchers see every key of either as changed."""
+        for mine, theirs in zip(self.databases, other.databases, strict=True):
+            for key in list(mine.watched):
+                if key in mine.data or key in theirs.data:
+                    mine.touch(key)
+            mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
+        self.functions = other.functions
+        self.module_aux = other.module_aux
+
+    def counts(self) -> tuple[int, int]:
+        """How many keys there are, and how many of them expire."""
+        return sum(len(db.data) for db in self.databases), sum(len(db.expires) for db in self.databases)
 
 
 class Database:

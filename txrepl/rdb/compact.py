@@ -180,6 +180,31 @@ def _ziplist(pack: bytes) -> list[bytes]:
     return elements
 
 
+def encode_ziplist(elements: Iterable[bytes]) -> bytes:
+    """A ziplist of the elements, each as a string, which every server since Redis 2.6 reads."""
+    body: list[bytes] = []
+    count = 0
+    previous = 0
+    size = _ZIPLIST_HEADER
+    for element in elements:
+        entry = bytes((previous,)) if previous < 0xFE else b"\xfe" + previous.to_bytes(4, "little")
+        entry += _ziplist_length(len(element)) + element
+        body.append(entry)
+        previous = len(entry)
+        size += previous
+        count += 1
+    header = struct.pack("<IIH", size + 1, size - previous, min(count, _UNKNOWN_COUNT))
+    return header + b"".join(body) + b"\xff"
+
+
+def _ziplist_length(size: int) -> bytes:
+    if size < 0x40:
+        return bytes((size,))
+    if size < 0x4000:
+        return (0x4000 | size).to_bytes(2, "big")
+    return b"\x80" + size.to_bytes(4, "big")
+
+
 _ZIPLIST_INTEGER_BYTES: Final[dict[int, int]] = {0xC0: 2, 0xD0: 4, 0xE0: 8, 0xF0: 3, 0xFE: 1}
 
 

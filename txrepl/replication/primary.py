@@ -289,6 +289,11 @@ class Primary:
             self._log("notice", "Diskless rdb transfer, last replica dropped, killing fork child.")
             snapshots.kill()
 
+    def left_alone(self) -> None:
+        """There are no replicas as of now: the backlog's time to live begins."""
+        if not self.replicas:
+            self._alone_since_ms = self._now()
+
     def drop_all(self) -> None:
         """Disconnect every replica; they come back by PSYNC and learn the new history (`disconnectSlaves`)."""
         for replica in list(self.replicas.values()):
@@ -317,10 +322,13 @@ class Primary:
             self.feed.flush()
         for replica in list(self.replicas.values()):
             self._tick_replica(replica, now_ms)
-        snapshots = self.snapshots
-        if self.waiting() and snapshots is not None and not snapshots.busy and not self._delayed():
-            self.start_snapshot()
+        self.start_if_due()
         self._tick_backlog(now_ms)
+
+    def start_if_due(self) -> None:
+        """Start the snapshot that replicas wait for, unless it is to wait for more of them."""
+        if self.waiting() and self.snapshots is not None and not self.snapshots.busy and not self._delayed():
+            self.start_snapshot()
 
     def _tick_replica(self, replica: Replica, now_ms: int) -> None:
         assert replica.outlet is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState, next_state
 
 
+@runtime_checkable
 class ReplicaOutlet(Protocol):
     """The shell's end of a replica's connection."""
 

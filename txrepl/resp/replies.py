@@ -18,6 +18,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     Push                array                   push
     CommandError        error                   error
     NO_REPLY            nothing                 nothing
+    Many                each reply in a row     each reply in a row
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Push(list["Reply"]):
     """An out-of-band message (pub/sub)."""
 
 
+class Many(list["Reply"]):
+    """Several replies in a row, each on its own: SUBSCRIBE confirms every channel."""
+
+
 class Verbatim:
     """Text for people (INFO): a bulk string that RESP3 marks with its format.
 
@@ -79,6 +84,7 @@ Reply = (
     | SetReply
     | Pairs
     | Push
+    | Many
     | Verbatim
     | CommandError
     | NullArray
@@ -146,7 +152,9 @@ def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
 
 
 def _encode_collection(
-    out: list[bytes], reply: list[Reply] | tuple[Reply, ...] | dict[Reply, Reply] | SetReply | Pairs | Push, proto: int
+    out: list[bytes],
+    reply: list[Reply] | tuple[Reply, ...] | dict[Reply, Reply] | SetReply | Pairs | Push | Many,
+    proto: int,
 ) -> None:
     if isinstance(reply, dict):
         out.append(b"%%%d\r\n" % len(reply) if proto == 3 else b"*%d\r\n" % (2 * len(reply)))
@@ -161,6 +169,10 @@ def _encode_collection(
                 out.append(b"*2\r\n")
             _encode_into(out, first, proto)
             _encode_into(out, second, proto)
+        return
+    if isinstance(reply, Many):
+        for item in reply:
+            _encode_into(out, item, proto)
         return
     mark = b"*"
     if proto == 3:

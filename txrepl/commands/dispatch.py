@@ -1,0 +1,416 @@
+"""From words to a reply: which command, may it run now, run it, pass on what it did.
+
+The common case is one dictionary look-up, one flag test, one call. Whatever needs more (a transaction, a
+subscriber, a server that is loading or follows a primary, an unknown name) takes the long way, whose checks stand
+in the order of Redis's `processCommand`.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Final
+
+from txrepl.commands.blocking import Waiters
+from txrepl.commands.propagation import Propagation
+from txrepl.commands.session import (
+    BLOCKED,
+    CLOSING,
+    DENY_BLOCKING,
+    IN_MULTI,
+    MULTI_FAILED,
+    PRIMARY,
+    REPLICA,
+    REPLY_OFF,
+    REPLY_SKIP,
+    REPLY_SKIP_NEXT,
+    SLOW_PATH,
+    SUBSCRIBED,
+    UNAUTHENTICATED,
+    Blocked,
+    Server,
+    Session,
+)
+from txrepl.commands.table import (
+    ADMIN,
+    DENYOOM,
+    LOADING,
+    MAY_REPLICATE,
+    NO_ASYNC_LOADING,
+    NO_AUTH,
+    NO_MULTI,
+    READONLY,
+    STALE,
+    WRITE,
+    Command,
+    CommandTable,
+)
+from txrepl.errors import CommandError
+from txrepl.resp.replies import NO_REPLY, OK, QUEUED, NoReply, Reply, encode
+
+EVERY_COMMAND: Final = -1
+"""A gate that no command passes unchecked."""
+
+_UNQUEUED: Final = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
+_SUBSCRIBER_MAY: Final = frozenset(
+    (
+        "subscribe",
+        "ssubscribe",
+        "psubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "punsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    )
+)
+STOP: Final = BLOCKED | CLOSING
+
+
+class Dispatcher:
+    """Runs commands for sessions.
+
+    Parameters:
+        server: whose commands they are.
+        propagation: where effects go.
+
+    Attributes:
+        gate: flag bits of commands that may be refused in the server's present state; whoever changes that
+            state (loading, roles, the link, failed saves) calls `set_gate`.
+        waiters: the blocked sessions.
+    """
+
+    def __init__(self, server: Server, table: CommandTable, propagation: Propagation) -> None:
+        self.server = server
+        self.keyspace = server.keyspace
+        self.table = table
+        self.waiters = Waiters()
+        self.gate: int = 0
+        self.link_is_stale: bool = False
+        self.read_only: bool = False
+        self.save_failed: bool = False
+        self._propagation = propagation
+
+    def set_gate(self, *, read_only: bool, stale: bool, loading: bool, save_failed: bool, min_replicas: bool) -> None:
+        """Tell what the server refuses now."""
+        self.read_only = read_only
+        self.link_is_stale = stale
+        self.save_failed = save_failed
+        if stale or loading:
+            self.gate = EVERY_COMMAND
+        elif read_only or save_failed or min_replicas:
+            self.gate = WRITE | MAY_REPLICATE
+        else:
+            self.gate = 0
+
+    # -- serving ------------------------------------------------------------------------------------------------
+
+    def serve(self, session: Session, batch: list[list[bytes]], out: list[bytes]) -> int:
+        """Run a batch of requests and append the replies' bytes to `out`.
+
+        Returns:
+            How many requests were used: fewer than given when one of them blocks or closes the connection.
+        """
+        find = self.table.by_name.get
+        keyspace = self.keyspace
+        append = out.append
+        started = perf_counter_ns()
+        used = 0
+        for argv in batch:
+            used += 1
+            if not argv:
+                continue
+            command = find(argv[0])
+            if (
+                command is None
+                or command.handler is None
+                or session.flags & SLOW_PATH
+                or command.flags & self.gate
+                or not command.least <= len(argv) <= command.most
+            ):
+                reply = self._long_way(session, argv)
+            else:
+                keyspace.verbatim = True
+                dirty = keyspace.dirty
+                try:
+                    reply = command.handler(session, argv)
+                except CommandError as error:
+                    reply = self._failed(command, error)
+                except Exception as error:
+                    reply = self._broken(command, error)
+                if keyspace.dirty != dirty or keyspace.effects:
+                    self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+                command.calls += 1
+                now = perf_counter_ns()
+                command.nanoseconds += now - started
+                started = now
+            if reply.__class__ is bytes:
+                append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+            elif reply is OK:
+                append(b"+OK\r\n")
+            elif isinstance(reply, NoReply):
+                if isinstance(reply, Blocked):
+                    self._block(session, reply, argv)
+            else:
+                append(encode(reply, session.proto))
+            if keyspace.ready:
+                self.serve_ready()
+            if session.flags & STOP:
+                break
+        self.server.stats.commands += used
+        return used
+
+    def _long_way(self, session: Session, argv: list[bytes]) -> Reply:
+        """Run one request with every check; the reply as the client is to see it."""
+        flags = session.flags
+        if flags & CLOSING:
+            return NO_REPLY
+        started = perf_counter_ns()
+        reply = self._checked(session, argv, started)
+        if flags & REPLICA and not isinstance(reply, NoReply):
+            return self._replica_replied(session, argv, reply)
+        if session.flags & (REPLY_OFF | REPLY_SKIP):
+            session.flags &= ~REPLY_SKIP
+            if not isinstance(reply, Blocked):
+                reply = NO_REPLY
+        if session.flags & REPLY_SKIP_NEXT:
+            session.flags = session.flags & ~REPLY_SKIP_NEXT | REPLY_SKIP
+        return reply
+
+    def _replica_replied(self, session: Session, argv: list[bytes], reply: Reply) -> Reply:
+        """An attached replica has no business with replies (`afterErrorReply`, `logInvalidUseAndFreeClientAsync`)."""
+        shown = encode(reply, 2).decode("utf-8", "backslashreplace").strip()[:128]
+        name = argv[0].decode("utf-8", "backslashreplace").lower()
+        self.server.log("warning", f"Replica generated a reply to command '{name}', disconnecting it: {shown}")
+        self.server.disconnect(session, flush=False)
+        return NO_REPLY
+
+    def _checked(self, session: Session, argv: list[bytes], started: int) -> Reply:
+        command = self.table.resolve(argv)
+        refusal = self._refusal(session, command, argv)
+        if refusal is not None:
+            if command is not None:
+                command.rejected += 1
+            self.server.stats.count_error(refusal.code)
+            if session.flags & IN_MULTI:
+                if command is not None and command.name == "exec":
+                    self.abort_transaction(session)
+                    reason = refusal.message.removeprefix(b"ERR ")
+                    return CommandError(b"EXECABORT Transaction discarded because of: " + reason)
+                session.flags |= MULTI_FAILED
+            return refusal
+        assert command is not None
+        if session.flags & IN_MULTI and command.name not in _UNQUEUED:
+            session.queue.append(argv)
+            return QUEUED
+        keyspace = self.keyspace
+        keyspace.verbatim = True
+        dirty = keyspace.dirty
+        reply = self._run(session, command, argv)
+        if keyspace.dirty != dirty or keyspace.effects:
+            self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+        command.nanoseconds += perf_counter_ns() - started
+        return reply
+
+    def _run(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
+        assert command.handler is not None
+        command.calls += 1
+        try:
+            return command.handler(session, argv)
+        except CommandError as error:
+            return self._failed(command, error)
+        except Exception as error:
+            return self._broken(command, error)
+
+    def _failed(self, command: Command, error: CommandError) -> CommandError:
+        command.failed += 1
+        self.server.stats.count_error(error.code)
+        return error
+
+    def _broken(self, command: Command, error: Exception) -> CommandError:
+        """A handler raised what it must not: the client gets an error, the log the place; the server lives on."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+        self.server.log(
+            "warning", f"Internal error in command '{command.name}': {type(error).__name__}: {error} ({where})"
+        )
+        self.server.stats.unexpected_errors += 1
+        return self._failed(command, CommandError("ERR internal error, see the server's log"))
+
+    # -- may it run ---------------------------------------------------------------------------------------------
+
+    def _refusal(self, session: Session, command: Command | None, argv: list[bytes]) -> CommandError | None:
+        """Why the command may not run now; None if it may."""
+        if command is None or command.handler is None:
+            return self._unknown(command, argv)
+        if not command.accepts(len(argv)):
+            return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
+        flags = command.flags
+        if session.flags & UNAUTHENTICATED and not flags & NO_AUTH:
+            return CommandError("NOAUTH Authentication required.")
+        if session.flags & IN_MULTI and flags & NO_MULTI:
+            return CommandError("ERR Command not allowed inside a transaction")
+        writes = flags & (WRITE | MAY_REPLICATE) or (command.name == "exec" and self._queue_writes(session))
+        if writes and not session.flags & PRIMARY:
+            refusal = self._write_refusal(flags)
+            if refusal is not None:
+                return refusal
+        if session.flags & SUBSCRIBED and session.proto == 2 and command.name not in _SUBSCRIBER_MAY:
+            return CommandError(
+                f"ERR Can't execute '{command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+                "are allowed in this context"
+            )
+        if self.link_is_stale and not flags & STALE:
+            return CommandError("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+        loading = self.server.loading
+        if loading is not None and not flags & LOADING and (not loading.served or flags & NO_ASYNC_LOADING):
+            return CommandError("LOADING Redis is loading the dataset in memory")
+        if session.flags & REPLICA and flags & (WRITE | READONLY | MAY_REPLICATE):
+            return CommandError("ERR Replica can't interact with the keyspace")
+        return None
+
+    def _write_refusal(self, flags: int) -> CommandError | None:
+        settings = self.server.settings
+        follows = bool(self.server.link.host)
+        if self.save_failed and not follows and flags & (WRITE | DENYOOM):
+            return CommandError(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+                "Commands that may modify the data set are disabled, because this instance is configured to report "
+                "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check "
+                "the Redis logs for details about the RDB error."
+            )
+        guarded = not follows and settings.min_replicas and settings.min_replicas_max_lag_s
+        if guarded and flags & WRITE and self.server.primary.good_replicas() < settings.min_replicas:
+            return CommandError("NOREPLICAS Not enough good replicas to write.")
+        if self.read_only and flags & WRITE:
+            return CommandError("READONLY You can't write against a read only replica.")
+        return None
+
+    def _queue_writes(self, session: Session) -> bool:
+        return any((known := self.table.resolve(argv)) is not None and known.flags & WRITE for argv in session.queue)
+
+    def _unknown(self, container: Command | None, argv: list[bytes]) -> CommandError:
+        name = argv[0]
+        found = self.table.find(name)
+        if found is not None and found.subcommands and len(argv) > 1:
+            shown = argv[1][:128].decode("utf-8", "surrogateescape")
+            return CommandError(f"ERR unknown subcommand '{shown}'. Try {found.name.upper()} HELP.")
+        if container is not None:
+            return CommandError(f"ERR wrong number of arguments for '{container.name}' command")
+        shown_arguments = b""
+        for argument in argv[1:]:
+            if len(shown_arguments) >= 128:
+                break
+            shown_arguments += b"'%b' " % argument[: 128 - len(shown_arguments)]
+        return CommandError(b"ERR unknown command '%b', with args beginning with: %b" % (name[:128], shown_arguments))
+
+    # -- transactions -------------------------------------------------------------------------------------------
+
+    def call(self, session: Session, argv: list[bytes]) -> Reply:
+        """Run a queued command inside EXEC; its effects wait for the end of the transaction."""
+        command = self.table.resolve(argv)
+        assert command is not None
+        keyspace = self.keyspace
+        keyspace.verbatim = True
+        dirty = keyspace.dirty
+        started = perf_counter_ns()
+        session.flags |= DENY_BLOCKING
+        refusal = None
+        if not session.flags & PRIMARY and command.flags & ADMIN == 0 and self.gate & command.flags:
+            refusal = self._write_refusal(command.flags) if command.flags & WRITE else None
+        reply: Reply = refusal if refusal is not None else self._run(session, command, argv)
+        session.flags &= ~DENY_BLOCKING
+        self._propagation.collect(session.db.number, argv, keyspace.dirty != dirty)
+        command.nanoseconds += perf_counter_ns() - started
+        return reply
+
+    def abort_transaction(self, session: Session) -> None:
+        """Forget a session's queue and watches (`discardTransaction`)."""
+        session.queue = []
+        session.flags &= ~(IN_MULTI | MULTI_FAILED)
+        session.unwatch()
+
+    # -- the primary's stream -----------------------------------------------------------------------------------
+
+    def apply(self, session: Session, argv: list[bytes]) -> CommandError | None:
+        """Run a command of the primary's stream; an error is returned, the stream's bytes are the only propagation."""
+        command = self.table.resolve(argv)
+        if command is None or command.handler is None:
+            return self._unknown(command, argv)
+        if not command.accepts(len(argv)):
+            return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
+        if session.flags & IN_MULTI and command.name not in _UNQUEUED:
+            session.queue.append(argv)
+            return None
+        keyspace = self.keyspace
+        command.calls += 1
+        failed: CommandError | None = None
+        try:
+            command.handler(session, argv)
+        except CommandError as error:
+            failed = self._failed(command, error)
+        except Exception as error:
+            failed = self._broken(command, error)
+        if keyspace.effects:
+            keyspace.effects.clear()
+        if keyspace.ready:
+            self.serve_ready()
+        return failed
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def _block(self, session: Session, blocked: Blocked, argv: list[bytes]) -> None:
+        self.waiters.add(session, blocked, argv)
+        if blocked.timeout_ms:
+            session.timer = self.server.later(blocked.timeout_ms, lambda: self._timed_out(session, blocked))
+
+    def _timed_out(self, session: Session, blocked: Blocked) -> None:
+        if session.waiting is blocked:
+            session.timer = None
+            self.unblock(session, blocked.on_timeout())
+
+    def unblock(self, session: Session, reply: Reply) -> None:
+        """Answer a blocked session and let it go on with what it sent meanwhile."""
+        self.stop_waiting(session)
+        if not isinstance(reply, NoReply):
+            session.outlet.write(encode(reply, session.proto))
+        session.outlet.resume()
+
+    def stop_waiting(self, session: Session) -> None:
+        """A blocked session is served, timed out, or gone."""
+        self.waiters.remove(session)
+        if session.timer is not None:
+            session.timer.cancel()
+            session.timer = None
+
+    def serve_ready(self) -> None:
+        """Serve the sessions blocked on keys that got elements, until no key is ready."""
+        keyspace = self.keyspace
+        while keyspace.ready:
+            ready = list(keyspace.ready)
+            keyspace.ready.clear()
+            for database, key in ready:
+                for session in self.waiters.on(database, key):
+                    self._try_again(session)
+
+    def _try_again(self, session: Session) -> None:
+        argv = session.waiting_argv
+        command = self.table.resolve(argv)
+        if session.waiting is None or command is None or not self.keyspace.databases[session.db.number].data:
+            return
+        keyspace = self.keyspace
+        keyspace.verbatim = True
+        dirty = keyspace.dirty
+        assert command.handler is not None
+        try:
+            reply: Reply = command.handler(session, argv)
+        except CommandError as error:
+            if error.code == "WRONGTYPE":
+                return  # a key of another type wakes nobody, as in Redis
+            reply = self._failed(command, error)
+        if keyspace.dirty != dirty or keyspace.effects:
+            self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+        if not isinstance(reply, Blocked):
+            self.unblock(session, reply)

@@ -1,0 +1,243 @@
+"""The commands by which nodes and operators speak of replication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from txrepl.commands.arguments import integer, integer_between
+from txrepl.commands.session import IN_MULTI, REPLICA, Blocked, Session
+from txrepl.commands.table import Family
+from txrepl.errors import CommandError
+from txrepl.replication.feed import GETACK
+from txrepl.replication.link import Link
+from txrepl.replication.states import CAPABILITY_NAMES
+from txrepl.resp.replies import NO_REPLY, OK, Reply
+
+family = Family("server")
+
+_PORT_MAX = 65535
+
+
+def describe(s: Session) -> str:
+    """The client as log lines name it."""
+    name = s.name.decode("utf-8", "backslashreplace")
+    return f"id={s.number} addr={s.address} laddr={s.local_address} fd=-1 name={name}"
+
+
+@family.command(
+    "replicaof",
+    3,
+    "admin noscript stale no_async_loading",
+    since="5.0.0",
+    summary="Makes the server a replica of another, or a primary.",
+)
+def replicaof(s: Session, argv: list[bytes]) -> Reply:
+    """REPLICAOF host port | NO ONE."""
+    if argv[1].lower() == b"no" and argv[2].lower() == b"one":
+        s.server.promote(describe(s))
+        return OK
+    if s.flags & REPLICA:
+        raise CommandError("ERR Command is not valid when client is a replica.")
+    port = integer_between(argv[2], 0, _PORT_MAX, "ERR Invalid master port")
+    if not s.server.replicate_from(argv[1].decode("utf-8", "surrogateescape"), port, describe(s)):
+        return "OK Already connected to specified master"
+    return OK
+
+
+family.command(
+    "slaveof",
+    3,
+    "admin noscript stale no_async_loading",
+    since="1.0.0",
+    summary="The old name of REPLICAOF.",
+)(replicaof)
+
+
+@family.command(
+    "psync",
+    -3,
+    "admin noscript no_async_loading no_multi",
+    since="2.8.0",
+    summary="A replica's request to be brought up to date, in part where possible.",
+    complexity="",
+)
+def psync(s: Session, argv: list[bytes]) -> Reply:
+    """PSYNC replid offset."""
+    if s.flags & REPLICA:
+        return NO_REPLY
+    _check_may_sync(s)
+    replica = s.server.attach_replica(s)
+    offset_text = argv[2]
+    try:
+        offset = integer(offset_text)
+    except CommandError:
+        s.server.log("notice", f"Replica {replica.name} asks for synchronization but with a wrong offset")
+        raise
+    s.flags |= REPLICA
+    s.server.primary.psync(replica, argv[1].decode("latin-1"), offset)
+    return NO_REPLY
+
+
+@family.command(
+    "sync",
+    1,
+    "admin noscript no_async_loading no_multi",
+    since="1.0.0",
+    summary="A replica's request for the whole dataset and the stream after it.",
+    complexity="",
+)
+def sync(s: Session, argv: list[bytes]) -> Reply:
+    """SYNC."""
+    if s.flags & REPLICA:
+        return NO_REPLY
+    _check_may_sync(s)
+    replica = s.server.attach_replica(s)
+    s.flags |= REPLICA
+    s.server.primary.sync(replica)
+    return NO_REPLY
+
+
+def _check_may_sync(s: Session) -> None:
+    link = s.server.link
+    if link.host and not link.is_up:
+        raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+
+
+@family.command(
+    "replconf",
+    -1,
+    "admin noscript loading stale allow_busy",
+    since="3.0.0",
+    summary="What a replica and its primary tell each other about the link.",
+    complexity="",
+)
+def replconf(s: Session, argv: list[bytes]) -> Reply:
+    """REPLCONF option value …"""
+    if len(argv) % 2 == 0:
+        raise CommandError("ERR syntax error")
+    for position in range(1, len(argv), 2):
+        option = argv[position].lower()
+        if option == b"ack":
+            return _acknowledge(s, argv[position + 1])
+        if option == b"getack":
+            return NO_REPLY
+        known = _OPTIONS.get(option)
+        if known is None:
+            shown = argv[position].decode("utf-8", "surrogateescape")
+            raise CommandError(f"ERR Unrecognized REPLCONF option: {shown}")
+        known(s, argv[position + 1])
+    return OK
+
+
+def _acknowledge(s: Session, text: bytes) -> Reply:
+    if not s.flags & REPLICA or s.replica is None:
+        return NO_REPLY
+    try:
+        offset = integer(text)
+    except CommandError:
+        return NO_REPLY
+    s.server.primary.acknowledged(s.replica, offset)
+    s.server.replica_acknowledged()
+    return NO_REPLY
+
+
+def _listening_port(s: Session, text: bytes) -> None:
+    s.server.attach_replica(s).port = integer_between(text, 0, _PORT_MAX)
+
+
+def _ip_address(s: Session, text: bytes) -> None:
+    if len(text) >= 256:
+        raise CommandError(f"ERR REPLCONF ip-address provided by replica instance is too long: {len(text)} bytes")
+    s.server.attach_replica(s).announced = text.decode("utf-8", "surrogateescape")
+
+
+def _capability(s: Session, text: bytes) -> None:
+    known = CAPABILITY_NAMES.get(text.lower())
+    if known is not None:
+        s.server.attach_replica(s).capabilities |= known
+
+
+def _version(s: Session, text: bytes) -> None:
+    s.server.attach_replica(s).version = text[:32].decode("ascii", "replace")
+
+
+def _rdb_only(s: Session, text: bytes) -> None:
+    s.server.attach_replica(s).rdb_only = integer_between(text, 0, 1) == 1
+
+
+_OPTIONS: dict[bytes, Callable[[Session, bytes], None]] = {
+    b"listening-port": _listening_port,
+    b"ip-address": _ip_address,
+    b"capa": _capability,
+    b"version": _version,
+    b"rdb-only": _rdb_only,
+}
+
+
+@family.command(
+    "role",
+    1,
+    "noscript loading stale fast",
+    since="2.8.12",
+    summary="The server's role in replication, and its peers.",
+    categories="admin dangerous",
+)
+def role(s: Session, argv: list[bytes]) -> Reply:
+    """ROLE."""
+    server = s.server
+    history = server.feed.history
+    if server.link.host:
+        return _replica_role(server.link, history.offset)
+    replicas: list[Reply] = [
+        [replica.host.encode(), b"%d" % replica.port, b"%d" % replica.ack_offset]
+        for replica in server.primary.replicas.values()
+        if replica.is_online
+    ]
+    return [b"master", history.offset, replicas]
+
+
+def _replica_role(link: Link, offset: int) -> Reply:
+    shown = offset if link.is_up else -1
+    return [b"slave", link.host.encode("utf-8", "surrogateescape"), link.port, link.state.role_word.encode(), shown]
+
+
+@family.command(
+    "wait",
+    3,
+    "blocking",
+    since="3.0.0",
+    summary="Waits until replicas have acknowledged the client's writes.",
+    group="generic",
+    tips=("request_policy:all_shards", "response_policy:agg_min"),
+)
+def wait(s: Session, argv: list[bytes]) -> Reply:
+    """WAIT numreplicas timeout."""
+    if s.server.link.host:
+        raise CommandError(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+            "configured to be writable (which is not the default) writes to replicas are just local and are not "
+            "propagated."
+        )
+    wanted = integer(argv[1])
+    limit_ms = _wait_timeout(argv[2])
+    primary = s.server.primary
+    offset = s.server.feed.history.offset
+    if s.waiting is not None:
+        offset = s.waiting_offset
+    reached = primary.acknowledging(offset)
+    if reached >= wanted or not s.may_block or s.flags & IN_MULTI:
+        return reached
+    if s.waiting is None:
+        s.waiting_offset = offset
+        s.server.feed.raw(GETACK)
+    return Blocked([], limit_ms, lambda: primary.acknowledging(s.waiting_offset), kind="replicas")
+
+
+def _wait_timeout(text: bytes) -> int:
+    try:
+        limit_ms = integer(text)
+    except CommandError:
+        raise CommandError("ERR timeout is not an integer or out of range") from None
+    if limit_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    return limit_ms

@@ -1,0 +1,675 @@
+"""The server as a value: keyspace, commands and replication joined, without IO.
+
+Shells tell the node what happened (bytes came, time passed, a link broke) and do what it asks through `Host`.
+Roles change here and nowhere else: `replicate_from`, `promote`, and the steps of a resync that end in
+`resynchronized` or `resumed`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from txrepl.commands.dispatch import Dispatcher
+from txrepl.commands.propagation import Propagation
+from txrepl.commands.registry import build_table
+from txrepl.commands.session import CLOSING, PRIMARY, REPLICA, UNAUTHENTICATED, Outlet, Session, Timer
+from txrepl.commands.stats import Loading, Stats
+from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
+from txrepl.commands.transactions import discard_transaction
+from txrepl.config import Config
+from txrepl.errors import CommandError, ReplicationError
+from txrepl.keyspace.database import Event, Expiry, Keyspace
+from txrepl.persistence.saver import Saver
+from txrepl.persistence.snapshot import Loader, origin_aux
+from txrepl.replication.feed import Feed
+from txrepl.replication.handshake import Introduction, Outcome, Resync
+from txrepl.replication.history import NO_REPLID, History
+from txrepl.replication.link import Link, Step, Transfer
+from txrepl.replication.primary import Primary, Snapshots
+from txrepl.replication.replica import Replica, ReplicaOutlet
+from txrepl.replication.settings import Settings
+from txrepl.replication.states import LinkState
+from txrepl.replication.stream import Stream
+from txrepl.resp.replies import Reply
+
+EXPIRE_SLICE: Final = 400
+"""Keys that one tick deletes of a database at most; the next tick goes on."""
+
+UNBLOCKED: Final = (
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+)
+
+
+class Host(Protocol):
+    """What the shell around a node does for it."""
+
+    snapshots: SaveHost
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
+        """Call `action` after a while."""
+
+    def connect_primary(self) -> None:
+        """Begin to connect to the link's primary."""
+
+    def drop_primary(self) -> None:
+        """Close the connection to the primary, in whatever state, and try no further."""
+
+    def acknowledge(self, offset: int) -> None:
+        """Send `REPLCONF ACK offset` to the primary."""
+
+    def stop(self, *, save: bool, force: bool) -> None:
+        """End the server."""
+
+
+class SaveHost(Snapshots, Protocol):
+    """Snapshots for replicas, and for ourselves."""
+
+    def start_save(self) -> None:
+        """Fork a child that saves to the dump file; ends in `Node.save_ended`.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+    def save_now(self) -> None:
+        """Save to the dump file in the foreground.
+
+        Raises:
+            OSError: the disk refused it.
+        """
+
+    def load_now(self) -> Loader:
+        """Load the dump file in the foreground.
+
+        Raises:
+            OSError, RdbError: it cannot be read.
+        """
+
+
+class Node:
+    """A server.
+
+    Parameters:
+        config: the directives; the node follows their changes.
+        now: unix time in ms.
+        rng: randomness for commands.
+        random_id: makes ids of 40 hexadecimal digits.
+        log: called as log(level, message).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        now: Callable[[], int],
+        rng: random.Random,
+        random_id: Callable[[], str],
+        log: Callable[[str, str], None],
+    ) -> None:
+        self.config = config
+        self.now = now
+        self.random_id = random_id
+        self.log = log
+        self.run_id = random_id()
+        self.started_ms = now()
+        self.keyspace = Keyspace(config.get_int("databases"), rng)
+        self.keyspace.now_ms = self.started_ms
+        self.stats = Stats()
+        self.saver = Saver(self.started_ms)
+        self.settings = Settings()
+        self.link = Link()
+        self.feed = Feed(History(random_id))
+        self.primary = Primary(self.feed, self.settings, log, now)
+        self.pubsub = PubSub()
+        self.sessions: dict[int, Session] = {}
+        self.table = build_table()
+        self.propagation = Propagation(self.keyspace, self.feed)
+        self.dispatcher = Dispatcher(self, self.table, self.propagation)
+        self.loading: Loading | None = None
+        self.host: Host | None = None
+        self.expires_actively = True
+        self.keyspace.notify = self._notify
+        self._last_number = 0
+        self._stream: Stream | None = None
+        self._stream_session: Session | None = None
+        self._ticks = 0
+
+    # -- clients ------------------------------------------------------------------------------------------------
+
+    def open_session(self, outlet: Outlet, address: str, local_address: str) -> Session:
+        """A client has connected."""
+        self._last_number += 1
+        session = Session(self, self._last_number, outlet)
+        session.address = address
+        session.local_address = local_address
+        session.created_ms = session.last_active_ms = self.now()
+        if self.config.get_str("requirepass"):
+            session.flags |= UNAUTHENTICATED
+        self.sessions[session.number] = session
+        self.stats.connections += 1
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """A client's connection is gone."""
+        self.sessions.pop(session.number, None)
+        self.dispatcher.stop_waiting(session)
+        discard_transaction(session)
+        self.pubsub.forget(session)
+        if session.replica is not None:
+            self.primary.detach(session.replica)
+            self.refresh_gate()
+
+    def disconnect(self, session: Session, *, flush: bool = True) -> None:
+        """Close a client's connection, after its pending output if `flush`."""
+        session.flags |= CLOSING
+        session.outlet.close(flush=flush)
+
+    def serve(self, session: Session, batch: list[list[bytes]], out: list[bytes]) -> int:
+        """Run a client's requests (see `Dispatcher.serve`) and tell the replicas."""
+        self.keyspace.now_ms = session.last_active_ms = self.now()
+        used = self.dispatcher.serve(session, batch, out)
+        self.feed.flush()
+        return used
+
+    def call(self, session: Session, argv: list[bytes]) -> Reply:
+        """Run a queued command inside EXEC."""
+        return self.dispatcher.call(session, argv)
+
+    def unblock(self, session: Session, reply: Reply) -> None:
+        """Answer a blocked session and let it go on."""
+        self.dispatcher.unblock(session, reply)
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
+        """Call `action` after a while, at the time that then is."""
+        assert self.host is not None
+
+        def act() -> None:
+            self.keyspace.now_ms = self.now()
+            action()
+            self.feed.flush()
+
+        return self.host.later(delay_ms, act)
+
+    def _notify(self, event_class: int, event: bytes, key: bytes, database: int) -> None:
+        publish_keyspace_event(self.pubsub, self.keyspace.notify_flags, event_class, event, key, database)
+
+    def refresh_gate(self) -> None:
+        """Tell the dispatcher what the server refuses in its present state."""
+        link = self.link
+        follows = bool(link.host)
+        self.keyspace.expiry = int(Expiry.HIDE if follows else Expiry.DELETE)
+        self.propagation.muted = follows
+        self.primary.follows = follows
+        self.dispatcher.set_gate(
+            read_only=follows and self.settings.read_only,
+            stale=follows and not link.is_up and not self.settings.serve_stale,
+            loading=self.loading is not None,
+            save_failed=not self.saver.last_ok
+            and bool(self.saver.points)
+            and self.config.get_bool("stop-writes-on-bgsave-error"),
+            min_replicas=not follows and bool(self.settings.min_replicas and self.settings.min_replicas_max_lag_s),
+        )
+
+    # -- attached replicas --------------------------------------------------------------------------------------
+
+    def attach_replica(self, session: Session) -> Replica:
+        """The session's replica record, made when it first speaks as one."""
+        if session.replica is None:
+            session.replica = Replica(session.number, session.address.rpartition(":")[0])
+            outlet = session.outlet
+            if isinstance(outlet, ReplicaOutlet):
+                session.replica.outlet = outlet
+        return session.replica
+
+    def replica_acknowledged(self) -> None:
+        """Serve those who WAIT for an offset that is acknowledged now."""
+        for session in self.dispatcher.waiters.of_kind("replicas"):
+            blocked = session.waiting
+            if blocked is not None and self.primary.acknowledging(session.waiting_offset) >= int(
+                session.waiting_argv[1]
+            ):
+                self.unblock(session, blocked.on_timeout())
+
+    # -- roles --------------------------------------------------------------------------------------------------
+
+    def replicate_from(self, host: str, port: int, who: str) -> bool:
+        """Become a replica of host:port; False if that is our primary already (`replicationSetMaster`)."""
+        link = self.link
+        if (link.host.lower(), link.port) == (host.lower(), port):
+            self.log("notice", "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
+            return False
+        was_primary = not link.host
+        self._drop_link()
+        for session in list(self.dispatcher.waiters.sessions.values()):
+            self.unblock(session, CommandError(UNBLOCKED))
+            self.disconnect(session)
+        if was_primary:
+            self.log(
+                "notice",
+                "Before turning into a replica, using my own master parameters to synthesize a cached master: "
+                "I may be able to synchronize with the new master with just a partial transfer.",
+            )
+            self.feed.flush()
+            self.feed.open_backlog(self.settings.backlog_bytes)
+            link.resumable = True
+            link.stream_db = -1
+        link.host = host
+        link.port = port
+        link.state = LinkState.CONNECT
+        link.down_since_ms = 0
+        link.failures = 0
+        link.last_error = ""
+        self.refresh_gate()
+        self.primary.drop_all()
+        self.log("notice", f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
+        self._remember_role()
+        self._connect()
+        return True
+
+    def promote(self, who: str) -> bool:
+        """Become a primary; False if we are one (`replicationUnsetMaster`)."""
+        link = self.link
+        if not link.host:
+            return False
+        self._drop_link()
+        link.host = ""
+        link.port = 0
+        link.state = LinkState.NONE
+        link.resumable = False
+        link.down_since_ms = 0
+        self.primary.drop_all()
+        history = self.feed.history
+        self.feed.flush()
+        history.shift()
+        self.feed.selected_db = -1
+        self.log(
+            "notice",
+            f"Setting secondary replication ID to {history.replid2}, valid up to offset: {history.second_offset}. "
+            f"New replication ID is {history.replid}",
+        )
+        self.primary.left_alone()
+        self.refresh_gate()
+        self.log("notice", f"MASTER MODE enabled (user request from '{who}')")
+        self._remember_role()
+        return True
+
+    def _remember_role(self) -> None:
+        self.config.assign("replicaof", (self.link.host, self.link.port) if self.link.host else None)
+
+    def _connect(self) -> None:
+        assert self.host is not None
+        self.log("notice", f"Connecting to MASTER {self.link.host}:{self.link.port}")
+        self.host.connect_primary()
+
+    def _drop_link(self) -> None:
+        """Close the connection to the primary; the history stays good for a partial resync."""
+        assert self.host is not None
+        self.host.drop_primary()
+        self._end_stream()
+        if self.link.transfer is not None:
+            self._abandon_transfer()
+
+    # -- the link to the primary --------------------------------------------------------------------------------
+
+    def introduction(self) -> Introduction:
+        """What we tell the primary of ourselves."""
+        settings, link = self.settings, self.link
+        history = self.feed.history
+        return Introduction(
+            port=settings.announce_port or settings.listening_port,
+            address=settings.announce_ip,
+            user=settings.user,
+            password=settings.password,
+            replid=history.replid if link.resumable else None,
+            offset=history.offset + 1 if link.resumable else -1,
+        )
+
+    def link_entered(self, state: LinkState) -> None:
+        """The conversation with the primary reached a state."""
+        link = self.link
+        link.state = state
+        link.last_io_ms = self.now()
+        if state is LinkState.CONNECTING:
+            link.steps = []
+        link.steps.append(Step(state, link.last_io_ms))
+
+    def primary_spoke(self, count: int) -> None:
+        """Bytes came from the primary."""
+        self.link.last_io_ms = self.now()
+        self.stats.primary_input_bytes += count
+
+    def link_failed(self, reason: str) -> None:
+        """The conversation ended before the stream flowed; it will be begun again."""
+        link = self.link
+        link.failures += 1
+        link.last_error = reason
+        if link.transfer is not None:
+            self._abandon_transfer()
+        if link.host:
+            link.state = LinkState.CONNECT
+            if not link.down_since_ms:
+                link.down_since_ms = self.now()
+        self.refresh_gate()
+
+    def link_lost(self, reason: str) -> None:
+        """The stream broke off: keep the history for a partial resync (`replicationHandleMasterDisconnection`)."""
+        link = self.link
+        self._end_stream()
+        self.log("notice", "Connection with master lost.")
+        if link.resumable:
+            self.log("notice", "Caching the disconnected master state.")
+        link.last_error = reason
+        link.state = LinkState.CONNECT
+        link.down_since_ms = self.now()
+        self.refresh_gate()
+
+    def discard_history(self) -> None:
+        """What the primary sent cannot be trusted: the next resync is full."""
+        self.link.resumable = False
+
+    def _end_stream(self) -> None:
+        session = self._stream_session
+        if session is not None:
+            self.link.stream_db = session.db.number
+            discard_transaction(session)
+        self._stream = None
+        self._stream_session = None
+
+    # -- a full sync --------------------------------------------------------------------------------------------
+
+    def full_sync_promised(self, outcome: Outcome) -> None:
+        """The primary will send everything: our history ends."""
+        if self.link.resumable:
+            self.log("notice", "Discarding previously cached master state.")
+        self.link.resumable = False
+        now_ms = self.now()
+        self.link.transfer = Transfer(now_ms, now_ms)
+        self.link_entered(LinkState.TRANSFER)
+
+    def transfer_begun(self, total_bytes: int) -> Loader:
+        """The bulk begins; it is loaded as it comes, into a keyspace of its own."""
+        transfer = self.link.transfer
+        assert transfer is not None
+        transfer.total_bytes = total_bytes
+        if total_bytes:
+            self.log("notice", f"MASTER <-> REPLICA sync: receiving {total_bytes} bytes from master to parser")
+        else:
+            self.log("notice", "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser")
+        self.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
+        served = self.config.get_str("repl-diskless-load") == "swapdb"
+        self.loading = Loading(self.now(), total_bytes, served=served)
+        self.refresh_gate()
+        return Loader(
+            len(self.keyspace.databases),
+            self.now(),
+            drop_expired=False,
+            checksum=self.config.get_bool("rdbchecksum"),
+        )
+
+    def transfer_moved(self, read_bytes: int) -> None:
+        """So many bytes of the bulk have come."""
+        transfer = self.link.transfer
+        assert transfer is not None
+        transfer.read_bytes = read_bytes
+        transfer.last_io_ms = self.now()
+        if self.loading is not None:
+            self.loading.read_bytes = read_bytes
+
+    def _abandon_transfer(self) -> None:
+        self.link.transfer = None
+        self.loading = None
+        self.refresh_gate()
+
+    def resynchronized(self, loader: Loader, outcome: Outcome) -> None:
+        """The bulk is loaded: its data and history are ours now (`readSyncBulkPayload`, `replicationAttachToNewMaster`)."""
+        self.primary.drop_all()
+        self.feed.close_backlog()
+        self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")
+        self.keyspace.adopt(loader.keyspace)
+        history = self.feed.history
+        if outcome.offset >= 0 and outcome.replid != NO_REPLID:
+            history.adopt(outcome.replid, outcome.offset)
+            self.link.resumable = True
+        else:
+            history.change_id()
+            history.offset = 0
+        self.feed.open_backlog(self.settings.backlog_bytes)
+        self.link.transfer = None
+        self.loading = None
+        self.log("notice", "MASTER <-> REPLICA sync: Finished with success")
+        self._begin_stream(0)
+
+    def resumed(self, outcome: Outcome) -> None:
+        """The primary goes on where we stand (`replicationResurrectCachedMaster`)."""
+        history = self.feed.history
+        if outcome.replid:
+            history.take_over(outcome.replid)
+            self.primary.drop_all()
+        self.feed.open_backlog(self.settings.backlog_bytes)
+        self.log("notice", "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
+        self._begin_stream(max(self.link.stream_db, 0))
+
+    def _begin_stream(self, database: int) -> None:
+        link = self.link
+        session = Session(self, 0)
+        session.flags |= PRIMARY
+        session.db = self.keyspace.databases[database]
+        session.address = f"{link.host}:{link.port}"
+        self._stream_session = session
+        self._stream = Stream(
+            self.feed,
+            self._apply,
+            lambda: bool(session.flags & 1),
+            self._acknowledge,
+        )
+        link.down_since_ms = 0
+        link.failures = 0
+        link.last_error = ""
+        self.link_entered(LinkState.CONNECTED)
+        self.refresh_gate()
+
+    def receive_stream(self, data: bytes) -> None:
+        """Bytes of the primary's stream.
+
+        Raises:
+            ReplicationError: they are no stream of commands.
+        """
+        stream = self._stream
+        if stream is None:
+            raise ReplicationError("Bytes from the primary after the stream ended")
+        keyspace = self.keyspace
+        keyspace.now_ms = self.now()
+        keyspace.expiry = int(Expiry.IGNORE)
+        try:
+            stream.receive(data)
+        finally:
+            keyspace.expiry = int(Expiry.HIDE)
+
+    def _apply(self, argv: list[bytes]) -> None:
+        session = self._stream_session
+        if session is None:
+            return
+        failed = self.dispatcher.apply(session, argv)
+        if failed is not None:
+            name = argv[0].decode("utf-8", "backslashreplace").lower()
+            text = failed.message.decode("utf-8", "backslashreplace")
+            self.log(
+                "warning",
+                f"== CRITICAL == This replica is sending an error to its master: '{text}' "
+                f"after processing the command '{name}' (at offset {self.feed.history.offset})",
+            )
+
+    def _acknowledge(self, offset: int) -> None:
+        assert self.host is not None
+        self.host.acknowledge(offset)
+
+    @property
+    def stream_database(self) -> int:
+        """The database that our stream has selected, as a snapshot records it; -1 = none."""
+        if self._stream_session is not None:
+            return self._stream_session.db.number
+        return self.link.stream_db if self.link.host else self.feed.selected_db
+
+    def origin(self) -> dict[bytes, bytes]:
+        """The AUX fields by which a restart goes on with a partial resync."""
+        if not self.link.host and self.feed.backlog is None:
+            return {}
+        history = self.feed.history
+        return origin_aux(history.replid, history.offset, self.stream_database)
+
+    # -- persistence --------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """SAVE, in the foreground.
+
+        Raises:
+            CommandError: it failed.
+        """
+        assert self.host is not None
+        if self.saver.started_ms is not None:
+            raise CommandError("ERR Background save already in progress")
+        try:
+            self.host.snapshots.save_now()
+        except OSError as error:
+            self.log("warning", f"Error saving DB on disk: {error.strerror or error}")
+            self.saver.last_ok = False
+            self.refresh_gate()
+            raise CommandError("ERR") from error
+        self.saver.saved(self.now(), self.keyspace.dirty)
+        self.log("notice", "DB saved on disk")
+        self.refresh_gate()
+
+    def background_save(self, *, schedule: bool) -> str:
+        """BGSAVE; the reply.
+
+        Raises:
+            CommandError: it cannot be started.
+        """
+        assert self.host is not None
+        if self.saver.started_ms is not None:
+            raise CommandError("ERR Background save already in progress")
+        if self.host.snapshots.busy:
+            if not schedule:
+                raise CommandError(
+                    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order "
+                    "to schedule a BGSAVE whenever possible."
+                )
+            self.saver.scheduled = True
+            return "Background saving scheduled"
+        self.saver.begun(self.now(), self.keyspace.dirty)
+        try:
+            self.host.snapshots.start_save()
+        except OSError as error:
+            self.log("warning", f"Can't save in background: fork: {error.strerror or error}")
+            self.save_ended(False)
+            raise CommandError("ERR") from error
+        return "Background saving started"
+
+    def save_ended(self, ok: bool) -> None:
+        """A background save is over."""
+        self.saver.ended(self.now(), ok)
+        self.refresh_gate()
+
+    def shut_down(self, *, save: bool | None, now: bool, force: bool) -> None:
+        """SHUTDOWN: end the server, saving first if asked to or if there are save points.
+
+        Raises:
+            CommandError: the save failed, and it was not forced.
+        """
+        assert self.host is not None
+        wants_save = bool(self.saver.points) if save is None else save
+        if wants_save and self.loading is None:
+            self.log("notice", "Saving the final RDB snapshot before exiting.")
+            try:
+                self.host.snapshots.save_now()
+                self.log("notice", "DB saved on disk")
+            except OSError as error:
+                self.log("warning", f"Error trying to save the DB, can't exit: {error.strerror or error}")
+                if not force:
+                    raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
+        self.host.stop(save=wants_save, force=force or now)
+
+    def reload(self, *, save: bool, flush: bool) -> None:
+        """DEBUG RELOAD: save, then load what was saved.
+
+        Raises:
+            CommandError: it failed.
+        """
+        assert self.host is not None
+        try:
+            if save:
+                self.host.snapshots.save_now()
+            loader = self.host.snapshots.load_now()
+        except Exception as error:
+            self.log("warning", f"DEBUG RELOAD failed: {error}")
+            raise CommandError("ERR Error trying to load the RDB dump, check server logs.") from error
+        if flush:
+            self.keyspace.adopt(loader.keyspace)
+            return
+        for mine, theirs in zip(self.keyspace.databases, loader.keyspace.databases, strict=True):
+            for key, value in theirs.data.items():
+                mine.put(key, value)
+                mine.persist(key)
+                if key in theirs.expires:
+                    mine.set_expire(key, theirs.expires[key])
+
+    def restore_origin(self, loader: Loader) -> None:
+        """A file was loaded at start: go on with the history that it names (`loadDataFromDisk`)."""
+        replid = loader.fact(b"repl-id")
+        offset_text = loader.fact(b"repl-offset")
+        if len(replid) != 40 or not offset_text.isdigit():
+            return
+        history = self.feed.history
+        if self.link.host:
+            history.adopt(replid, int(offset_text))
+            database = loader.fact(b"repl-stream-db")
+            self.link.stream_db = int(database) if database.isdigit() else 0
+            self.link.resumable = True
+            self.log("notice", "Using the replication ID and offset of the RDB file for a partial resynchronization.")
+            return
+        history.replid2 = replid
+        history.second_offset = int(offset_text) + 1
+        history.offset = int(offset_text)
+        self.feed.open_backlog(self.settings.backlog_bytes)
+        self.feed.selected_db = -1
+        for number, key in loader.expired:
+            self.keyspace.emit(number, b"DEL", key)
+        self.propagation.flush(atomic=False)
+        self.feed.flush()
+        self.primary.left_alone()
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Called ten times a second (`serverCron`)."""
+        now_ms = self.now()
+        self.keyspace.now_ms = now_ms
+        self._ticks += 1
+        if self.expires_actively and not self.link.host and self.loading is None:
+            for db in self.keyspace.databases:
+                if db.expires:
+                    db.expire_due(EXPIRE_SLICE)
+            self.propagation.flush(atomic=False)
+            self.feed.flush()
+        self.stats.sample(now_ms)
+        self._tick_saver(now_ms)
+        if self._ticks % 10 == 0:
+            self.primary.tick()
+        elif self.primary.waiting():
+            self.primary.start_if_due()
+
+    def _tick_saver(self, now_ms: int) -> None:
+        saver = self.saver
+        assert self.host is not None
+        if saver.started_ms is not None or self.host.snapshots.busy or self.loading is not None:
+            return
+        point = saver.due(now_ms, self.keyspace.dirty)
+        if point is not None:
+            self.log("notice", f"{point[1]} changes in {point[0]} seconds. Saving...")
+        if point is not None or saver.scheduled:
+            saver.scheduled = False
+            try:
+                self.background_save(schedule=False)
+            except CommandError:
+                saver.last_try_ms = now_ms

@@ -1,0 +1,82 @@
+"""When to save, and what became of the last save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Saver:
+    """The state of RDB persistence.
+
+    Attributes:
+        points: (seconds, changes): save when both are reached.
+        last_save_ms: when the dataset was last saved, unix ms.
+        last_ok: whether the last background save succeeded.
+        last_duration_s: how long it took, -1 if there was none.
+        saved_dirty: the change counter at the last save.
+        started_ms: when the save in progress was started; None if none is.
+        scheduled: BGSAVE SCHEDULE waits for a child to end.
+        saves: how many saves succeeded since the start.
+    """
+
+    __slots__ = (
+        "last_duration_s",
+        "last_ok",
+        "last_save_ms",
+        "last_try_ms",
+        "points",
+        "saved_dirty",
+        "saves",
+        "scheduled",
+        "started_dirty",
+        "started_ms",
+    )
+
+    RETRY_MS = 5000
+
+    def __init__(self, now_ms: int) -> None:
+        self.points: Sequence[tuple[int, int]] = ()
+        self.last_save_ms: int = now_ms
+        self.last_try_ms: int = 0
+        self.last_ok: bool = True
+        self.last_duration_s: int = -1
+        self.saved_dirty: int = 0
+        self.started_dirty: int = 0
+        self.started_ms: int | None = None
+        self.scheduled: bool = False
+        self.saves: int = 0
+
+    def changes(self, dirty: int) -> int:
+        """Changes since the last save."""
+        return dirty - self.saved_dirty
+
+    def due(self, now_ms: int, dirty: int) -> tuple[int, int] | None:
+        """The save point that is reached, if any; after a failure not before 5 s have passed."""
+        if not self.last_ok and now_ms - self.last_try_ms < self.RETRY_MS:
+            return None
+        for seconds, changes in self.points:
+            if self.changes(dirty) >= changes and now_ms - self.last_save_ms > seconds * 1000:
+                return seconds, changes
+        return None
+
+    def begun(self, now_ms: int, dirty: int) -> None:
+        """A background save has started."""
+        self.started_ms = now_ms
+        self.last_try_ms = now_ms
+        self.started_dirty = dirty
+
+    def ended(self, now_ms: int, ok: bool) -> None:
+        """The background save is over."""
+        if self.started_ms is not None:
+            self.last_duration_s = (now_ms - self.started_ms) // 1000
+        self.started_ms = None
+        self.last_ok = ok
+        if ok:
+            self.saved(now_ms, self.started_dirty)
+
+    def saved(self, now_ms: int, dirty: int) -> None:
+        """The dataset as of `dirty` is on disk."""
+        self.saved_dirty = dirty
+        self.last_save_ms = now_ms
+        self.last_ok = True
+        self.saves += 1
