@@ -45,7 +45,9 @@ UNBLOCKED: Final = (
 class Host(Protocol):
     """What the shell around a node does for it."""
 
-    snapshots: SaveHost
+    @property
+    def snapshots(self) -> SaveHost:
+        """What makes snapshots."""
 
     def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
         """Call `action` after a while."""
@@ -296,6 +298,12 @@ class Node:
 
     def _remember_role(self) -> None:
         self.config.assign("replicaof", (self.link.host, self.link.port) if self.link.host else None)
+
+    def begin_following(self) -> None:
+        """Connect to the primary that the configuration names."""
+        self.link.state = LinkState.CONNECT
+        self.refresh_gate()
+        self._connect()
 
     def _connect(self) -> None:
         assert self.host is not None

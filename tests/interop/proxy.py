@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections import deque
 from types import TracebackType
 
 _CHUNK_BYTES = 16384
@@ -59,6 +60,7 @@ class CutProxy:
         connections: how many connections were accepted so far.
         bytes_down: bytes forwarded from the target to the clients so far.
         bytes_up: bytes forwarded from the clients to the target so far.
+        cuts: how many of the cuts that `cut_after` asked for have happened.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -66,10 +68,11 @@ class CutProxy:
         self.connections = 0
         self.bytes_down = 0
         self.bytes_up = 0
+        self.cuts = 0
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
-        self._budget_bytes: int | None = None
+        self._budgets_bytes: deque[int] = deque()
         self._links: set[_Link] = set()
         self._listener: socket.socket | None = None
         self.port = 0
@@ -97,10 +100,14 @@ class CutProxy:
             link.cut()
             self._forget(link)
 
-    def cut_after(self, count: int) -> None:
-        """Cut everything when `count` more bytes went from the target to the clients, once."""
+    def cut_after(self, *counts: int) -> None:
+        """Cut when `count` more bytes went from the target to the clients; the next count starts there.
+
+        Parameters:
+            counts: bytes until each cut, one after the other; what was asked for before is dropped.
+        """
         with self._lock:
-            self._budget_bytes = count
+            self._budgets_bytes = deque(counts)
 
     def stall(self) -> None:
         """Hold all bytes in both directions; connections stay open."""
@@ -174,9 +181,12 @@ class CutProxy:
                 self.bytes_up += size
                 return size
             allowed = size
-            if self._budget_bytes is not None:
-                allowed = min(size, self._budget_bytes)
-                self._budget_bytes = None if allowed < size else self._budget_bytes - allowed
+            if self._budgets_bytes:
+                allowed = min(size, self._budgets_bytes[0])
+                self._budgets_bytes[0] -= allowed
+                if allowed < size:
+                    self._budgets_bytes.popleft()
+                    self.cuts += 1
             self.bytes_down += allowed
             return allowed
 

@@ -33,6 +33,7 @@ __all__ = [
     "KINDS",
     "Argument",
     "CutProxy",
+    "Directive",
     "RawClient",
     "RealServer",
     "ReplyError",

@@ -12,6 +12,7 @@ from tests.interop.servers import RawClient, RealServer, start
 from tests.support import FamilyBench
 from txrepl.commands import sorted_sets, zset_algebra, zset_pops, zset_ranges
 from txrepl.commands.session import Blocked
+from txrepl.keyspace.database import Event
 from txrepl.keyspace.values import SetValue
 from txrepl.resp.replies import encode
 
@@ -236,3 +237,83 @@ def test_random_commands_answer_alike(server: RealServer, seed: int, proto: int)
         for key in ["z1", "z2", "z3", "lex"]:
             words = ["zrange", key, "0", "-1", "withscores"]
             assert same_scores(ours(bench, words, proto)) == same_scores(client.raw_command(*words)), key
+
+
+def attach(port: int) -> RawClient:
+    """A connection that reads the server's replication stream, at its beginning."""
+    replica = RawClient(port)
+    replica.send(b"PSYNC ? -1\r\n")
+    while not replica.read_line().startswith(b"+FULLRESYNC"):
+        pass
+    while not (line := replica.read_line()).startswith(b"$"):
+        pass
+    replica.read_exactly(int(line[1:]))
+    return replica
+
+
+def written_until(replica: RawClient, end: list[bytes]) -> list[list[bytes]]:
+    """The writes of the stream up to a known one."""
+    writes: list[list[bytes]] = []
+    while (words := replica.read_reply()) != end:
+        if words[0].upper() not in (b"PING", b"SELECT"):
+            writes.append(words)
+    return writes
+
+
+def our_writes(bench: FamilyBench, words: list[str], dirty: int) -> list[list[bytes]]:
+    """What one command puts into the stream: its effects, or itself if it changed something."""
+    effects = [list(command) for _, command in bench.effects()]
+    if bench.keyspace.verbatim and bench.keyspace.dirty != dirty:
+        effects.append([word.encode() for word in words])
+    return effects
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_stream_events_and_count_of_changes_are_alike(server: RealServer, seed: int) -> None:
+    """What replicas read, what listeners of keyspace events hear, and what the save points count."""
+    maker = Maker(1000 + seed)
+    bench = FamilyBench(*FAMILIES)
+    with server.connect() as client, server.connect() as listener, attach(server.port) as replica:
+        prepare(client, bench, 2)
+        client.command("CONFIG", "SET", "notify-keyspace-events", "Ezg")
+        listener.command("PSUBSCRIBE", "__keyevent@0__:*")
+        client.command("SET", "marker", "begin")
+        written_until(replica, [b"SET", b"marker", b"begin"])
+        events: list[list[bytes]] = []
+        bench.keyspace.notify_flags = Event.ZSET | Event.GENERIC
+        bench.keyspace.notify = lambda _, event, key, db: events.append([b"__keyevent@0__:" + event, key])
+        before = int(server.info("persistence")["rdb_changes_since_last_save"])
+        writes: list[list[bytes]] = []
+        for _ in range(ROUNDS // 2):
+            words = maker.command()
+            client.raw_command(*words)
+            dirty = bench.keyspace.dirty
+            bench.run(*words)
+            writes += our_writes(bench, words, dirty)
+        assert int(server.info("persistence")["rdb_changes_since_last_save"]) - before == bench.keyspace.dirty
+        client.command("SET", "marker", "end")
+        client.command("DEL", "marker")
+        assert written_until(replica, [b"SET", b"marker", b"end"]) == writes
+        heard: list[list[bytes]] = []
+        while not heard or heard[-1] != [b"__keyevent@0__:del", b"marker"]:
+            heard.append(listener.read_reply()[2:])
+        assert heard[:-1] == events
+
+
+def test_rank_with_score_answers_as_valkey_does() -> None:
+    """The option of 7.2 that Redis 7.0 does not have, right and wrong."""
+    with start("valkey9") as server, server.connect() as client:
+        for proto in (2, 3):
+            bench = FamilyBench(*FAMILIES)
+            prepare(client, bench, proto)
+            for words in (
+                ["zadd", "z1", "1", "a", "2.5", "b"],
+                ["zrank", "z1", "b", "withscore"],
+                ["zrevrank", "z1", "b", "WITHSCORE"],
+                ["zrank", "z1", "x", "withscore"],
+                ["zrank", "none", "x", "withscore"],
+                ["zrank", "text", "x", "withscore"],
+                ["zrank", "z1", "x", "withscores"],
+                ["zrevrank", "z1", "x", "withscore", "y"],
+            ):
+                assert ours(bench, words, proto) == client.raw_command(*words), words

@@ -1,0 +1,23 @@
+"""The HTTP interface (Klein): see a node's replication, and steer it.
+
+    request ─ site (bounds) ─ auth (token, Host, Origin) ─ app (routes) ─┬─ bodies (query, body) ─ Node
+                                                                         └─ views (Node → dicts) ─ JSON | text
+
+site         `make_site`: what a port serves; bounded requests, the gate in front of the app
+auth         who may ask; `check_exposure`
+app          the paths
+bodies       what a request carries, checked field by field
+selves       whether an address is our own
+views        the node as plain dicts; `information` is INFO's part
+pace         how fast the history grows
+text         views as aligned text
+openapi      the contract as OpenAPI 3.1
+problems     every refusal as RFC 9457
+"""
+
+from __future__ import annotations
+
+from txrepl.admin.auth import check_exposure
+from txrepl.admin.site import make_site
+
+__all__ = ["check_exposure", "make_site"]

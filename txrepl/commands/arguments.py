@@ -24,11 +24,11 @@ def integer_between(text: bytes, low: int, high: int, error: str | None = None) 
     """An integer of low..high (`getRangeLongFromObjectOrReply`).
 
     Raises:
-        CommandError: with `error`, or Redis's `value is out of range, must be between …`.
+        CommandError: with `error`, or Redis's `value is out of range, value must between …`.
     """
     value = integer(text, error or NOT_AN_INTEGER)
     if not low <= value <= high:
-        raise CommandError(error or f"ERR value is out of range, must be between {low} and {high}")
+        raise CommandError(error or f"ERR value is out of range, value must between {low} and {high}")
     return value
 
 

@@ -45,6 +45,7 @@ from txrepl.commands.table import (
     CommandTable,
 )
 from txrepl.errors import CommandError
+from txrepl.keyspace.values import ListValue, SortedSetValue, StreamValue
 from txrepl.resp.replies import NO_REPLY, OK, QUEUED, NoReply, Reply, encode
 
 EVERY_COMMAND: Final = -1
@@ -64,6 +65,9 @@ _SUBSCRIBER_MAY: Final = frozenset(
         "reset",
     )
 )
+_WAITS_FOR: Final = {"list": ListValue, "sorted-set": SortedSetValue, "stream": StreamValue}
+"""What each family of blocking commands waits for: a key of another type wakes nobody."""
+
 STOP: Final = BLOCKED | CLOSING
 
 
@@ -392,24 +396,20 @@ class Dispatcher:
             ready = list(keyspace.ready)
             keyspace.ready.clear()
             for database, key in ready:
+                value = keyspace.databases[database].data.get(key)
                 for session in self.waiters.on(database, key):
-                    self._try_again(session)
+                    self._try_again(session, type(value))
 
-    def _try_again(self, session: Session) -> None:
+    def _try_again(self, session: Session, kind: type) -> None:
+        """Run a blocked command again, if the ready key holds what its family waits for."""
         argv = session.waiting_argv
         command = self.table.resolve(argv)
-        if session.waiting is None or command is None or not self.keyspace.databases[session.db.number].data:
+        if session.waiting is None or command is None or _WAITS_FOR.get(command.group) is not kind:
             return
         keyspace = self.keyspace
         keyspace.verbatim = True
         dirty = keyspace.dirty
-        assert command.handler is not None
-        try:
-            reply: Reply = command.handler(session, argv)
-        except CommandError as error:
-            if error.code == "WRONGTYPE":
-                return  # a key of another type wakes nobody, as in Redis
-            reply = self._failed(command, error)
+        reply = self._run(session, command, argv)
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
         if not isinstance(reply, Blocked):

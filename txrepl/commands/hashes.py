@@ -141,8 +141,12 @@ def _set_pairs(s: Session, argv: list[bytes], name: str) -> int:
     words = len(argv)
     if words & 1:
         raise CommandError(f"ERR wrong number of arguments for '{name}' command")
+    db = s.db
     key = argv[1]
-    value = _write(s, key)
+    value = db.write_hash(key)
+    if value is None:
+        value = HashValue()
+        db.put(key, value)
     before = len(value.fields)
     for position in range(2, words, 2):
         field = argv[position]
@@ -150,7 +154,7 @@ def _set_pairs(s: Session, argv: list[bytes], name: str) -> int:
             before -= field in value.fields and _write_field(s, key, value, field) is None
             _forget_deadline(value, field)
         _put_field(s, value, field, argv[position + 1])
-    s.db.changed(key, HASH, b"hset", words // 2 - 1)
+    db.changed(key, HASH, b"hset", words // 2 - 1)
     return len(value.fields) - before
 
 

@@ -471,7 +471,7 @@ def ltrim(s: Session, argv: list[bytes]) -> Reply:
 )
 def lrem(s: Session, argv: list[bytes]) -> Reply:
     """LREM key count element"""
-    count = integer(argv[2])
+    count = signed_count(argv[2])
     db, key = s.db, argv[1]
     value = db.write_list(key)
     if value is None:

@@ -106,13 +106,18 @@ def scan_members(
     if large:
         if index is None:
             index = ScanIndex(members)
-        cursor, found = index.scan(cursor, options.count)
+        cursor, found = _step(index.scan(cursor, options.count))
     else:
         cursor, found = 0, list(members)
     match = options.match
     if match is not None:
         found = [member for member in found if match(member)]
     return cursor, found, index
+
+
+def _step(found: tuple[int, list[bytes]]) -> tuple[int, list[bytes]]:
+    """A step without repeats: a member that left and came back has two numbers in its index."""
+    return found[0], list(dict.fromkeys(found[1]))
 
 
 @family.command(
@@ -130,7 +135,7 @@ def scan(s: Session, argv: list[bytes]) -> Reply:
     cursor = scan_cursor(argv[1])
     options = scan_options(argv, 2, allow_type=True)
     db = s.db
-    cursor, keys = db.scan(cursor, options.count)
+    cursor, keys = _step(db.scan(cursor, options.count))
     if options.match is not None:
         match = options.match
         keys = [key for key in keys if match(key)]

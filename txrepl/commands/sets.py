@@ -46,6 +46,8 @@ def _too_large(members: set[bytes], added: Collection[bytes], before: int, limit
             return True
         return not _all_integers(added if before > limits.set_entries else members)
     longest = limits.set_value
+    if max(map(len, added)) <= longest:
+        return False
     return any(len(member) > longest and parse_integer(member) is None for member in added)
 
 
@@ -83,13 +85,34 @@ def sadd(s: Session, argv: list[bytes]) -> Reply:
     if value is None:
         value = SetValue()
         db.put(key, value)
+    if len(argv) > 3:
+        added = _add_many(value, argv[2:], s.keyspace.limits)
+    else:
+        added = _add_one(value, argv[2], s.keyspace.limits)
+    if added:
+        db.changed(key, SET, b"sadd", added)
+    return added
+
+
+def _add_one(value: SetValue, member: bytes, limits: Limits) -> int:
+    """Add a member; 0 if it was there."""
     members = value.members
+    if member in members:
+        return 0
+    members.add(member)
+    if value.index is not None:
+        value.index.added(member)
+    if not value.large and _too_large(members, (member,), len(members) - 1, limits):
+        value.large = True
+    return 1
+
+
+def _add_many(value: SetValue, words: list[bytes], limits: Limits) -> int:
+    """Add members; returns how many were not there."""
+    members, index = value.members, value.index
     before = len(members)
-    limits = s.keyspace.limits
-    words = argv[2:]
     if not value.large and len(words) > limits.set_entries and _hint_too_large(members, words, limits):
         value.large = True
-    index = value.index
     if index is None:
         members.update(words)
     else:
@@ -97,12 +120,9 @@ def sadd(s: Session, argv: list[bytes]) -> Reply:
             if member not in members:
                 members.add(member)
                 index.added(member)
-    added = len(members) - before
-    if added:
-        if not value.large and _too_large(members, words, before, limits):
-            value.large = True
-        db.changed(key, SET, b"sadd", added)
-    return added
+    if not value.large and len(members) > before and _too_large(members, words, before, limits):
+        value.large = True
+    return len(members) - before
 
 
 @family.command(
@@ -165,13 +185,7 @@ def smove(s: Session, argv: list[bytes]) -> Reply:
     if target is None:
         target = SetValue()
         db.put(target_key, target)
-    if member not in target.members:
-        target.members.add(member)
-        if target.index is not None:
-            target.index.added(member)
-        limits = s.keyspace.limits
-        if not target.large and _too_large(target.members, (member,), len(target.members) - 1, limits):
-            target.large = True
+    if _add_one(target, member, s.keyspace.limits):
         db.changed(target_key, SET, b"sadd")
     return 1
 

@@ -22,6 +22,7 @@ from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
 
 family = Family("sorted-set")
 
+_ZSET: Final = int(Event.ZSET)
 _NX: Final = 1
 _XX: Final = 2
 _GT: Final = 4
@@ -46,9 +47,11 @@ _NOT_A_NUMBER: Final = "ERR resulting score is not a number (NaN)"
 )
 def zadd(s: Session, argv: list[bytes]) -> Reply:
     """ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member …] (`zaddGenericCommand`)."""
+    words = len(argv)
+    if words == 4 and argv[2].isdigit():
+        return _add_one(s, argv[1], score_argument(argv[2]), argv[3])
     options = 0
     first = 2
-    words = len(argv)
     while first < words:
         option = _OPTIONS.get(argv[first].lower())
         if option is None:
@@ -60,11 +63,7 @@ def zadd(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError(SYNTAX)
     if options:
         _check_options(options, count)
-    if count == 1:
-        pairs = [(score_argument(argv[first]), argv[first + 1])]
-    else:
-        pairs = [(score_argument(argv[i]), argv[i + 1]) for i in range(first, words, 2)]
-    return _add(s, argv[1], options, pairs)
+    return _add(s, argv[1], options, [(score_argument(argv[i]), argv[i + 1]) for i in range(first, words, 2)])
 
 
 @family.command(
@@ -89,6 +88,24 @@ def _check_options(options: int, count: int) -> None:
         raise CommandError("ERR GT, LT, and/or NX options at the same time are not compatible")
     if options & _INCR and count > 1:
         raise CommandError("ERR INCR option supports a single increment-element pair")
+
+
+def _add_one(s: Session, key: bytes, score: float, member: bytes) -> int:
+    """ZADD in its plainest form, which is the hot one; 1 if the member is new."""
+    db = s.db
+    value = db.write_zset(key)
+    if value is None:
+        value = SortedSetValue()
+        insert(value, s.keyspace.limits, member, score)
+        db.put(key, value)
+        db.changed(key, _ZSET, b"zadd")
+        return 1
+    old = value.scores.get(member)
+    if old == score:
+        return 0
+    insert(value, s.keyspace.limits, member, score)
+    db.changed(key, _ZSET, b"zadd")
+    return 1 if old is None else 0
 
 
 def _add(s: Session, key: bytes, options: int, pairs: list[tuple[float, bytes]]) -> Reply:
@@ -130,9 +147,7 @@ def _add(s: Session, key: bytes, options: int, pairs: list[tuple[float, bytes]])
     if added or updated:
         if created:
             db.put(key, value)
-        elif db.waiting:
-            db.signal_ready(key)
-        db.changed(key, Event.ZSET, b"zincr" if options & _INCR else b"zadd", added + updated)
+        db.changed(key, _ZSET, b"zincr" if options & _INCR else b"zadd", added + updated)
     if options & _INCR:
         return result
     return added + updated if options & _CH else added

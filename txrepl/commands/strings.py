@@ -110,7 +110,7 @@ def _set(s: Session, argv: list[bytes], value: bytes, bits: int, time: bytes | N
     db.changed(key, Event.STRING, b"set")
     if when_ms is not None:
         db.set_expire(key, when_ms)
-        if not bits & PXAT:
+        if not bits & PXAT or len(argv) != 5:
             s.propagate(b"SET", key, value, b"PXAT", b"%d" % when_ms)
         db.notify(Event.GENERIC, b"expire", key)
     elif bits & GET:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -280,7 +281,7 @@ class Family:
 
 
 class CommandTable:
-    """All commands by name.
+    """All commands by name, with counters of its own.
 
     Attributes:
         by_name: lower- and upper-case name → command: one look-up for the usual spellings.
@@ -291,7 +292,9 @@ class CommandTable:
         self.commands: dict[str, Command] = {}
         self.by_name: dict[bytes, Command] = {}
         for family in families:
-            for entry in family.commands:
+            for declared in family.commands:
+                entry = copy(declared)
+                entry.subcommands = {word: copy(sub) for word, sub in declared.subcommands.items()}
                 self.commands[entry.name] = entry
                 self.by_name[entry.name.encode()] = entry
                 self.by_name[entry.name.upper().encode()] = entry

@@ -11,7 +11,7 @@ from txrepl.commands.arguments import integer_between, positive, timeout_ms
 from txrepl.commands.session import Blocked, Session
 from txrepl.commands.table import Family, counted_keys, key_at, keys_from
 from txrepl.commands.zset_values import Scored, settle_removal
-from txrepl.errors import SYNTAX, CommandError
+from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
 from txrepl.keyspace.numbers import INT64_MAX
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
@@ -37,13 +37,17 @@ def _take(s: Session, key: bytes, value: SortedSetValue, count: int, highest: bo
 def _first_with_members(s: Session, keys: list[bytes]) -> tuple[bytes, SortedSetValue] | None:
     """The first key that holds a sorted set.
 
+    A client that waited is not told of a key that got another type meanwhile: it is served from the next one.
+
     Raises:
         CommandError: an earlier key holds another type.
     """
     for key in keys:
-        value = s.db.write_zset(key)
-        if value is not None:
+        value = s.db.write(key)
+        if isinstance(value, SortedSetValue):
             return key, value
+        if value is not None and s.waiting is None:
+            raise CommandError(WRONG_TYPE)
     return None
 
 
@@ -123,8 +127,8 @@ def zmpop(s: Session, argv: list[bytes]) -> Reply:
 )
 def bzmpop(s: Session, argv: list[bytes]) -> Reply:
     """BZMPOP timeout numkeys key [key …] MIN|MAX [COUNT count]."""
-    timeout = timeout_ms(argv[1])
     keys, highest, count = _many_arguments(argv, 2)
+    timeout = timeout_ms(argv[1])
     reply = _pop_many(s, keys, highest, count)
     return _wait(s, keys, timeout) if reply is None else reply
 

@@ -31,6 +31,8 @@ def score_argument(text: bytes, error: str = NOT_A_FLOAT) -> float:
     Raises:
         CommandError: with `error`.
     """
+    if text.isdigit() and len(text) < 300:
+        return float(text)
     value = number(text, error)
     if (value == 0 and _HAS_DIGIT.match(text.lstrip(b"+-"))) or (isinf(value) and b"n" not in text.lower()):
         raise CommandError(error)
@@ -77,7 +79,6 @@ def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes) -> i
                 scores[member] = 0.0
     db.put(key, value)
     db.persist(key)
-    db.signal_ready(key)
     db.changed(key, Event.ZSET, event)
     return len(scores)
 

@@ -72,7 +72,7 @@ class Limits:
     )
 
     def __init__(self) -> None:
-        self.hash_entries: int = 128
+        self.hash_entries: int = 512
         self.hash_value: int = 64
         self.list_size: int = -2
         self.set_entries: int = 128

@@ -134,7 +134,7 @@ class SortedSetValue:
     def order(self) -> SortedList[tuple[float, bytes]]:
         """The members as (score, member), sorted; do not change it."""
         if self._order is None:
-            self._order = SortedList((score, member) for member, score in self.scores.items())
+            self._order = SortedList(zip(self.scores.values(), self.scores, strict=True))
         return self._order
 
 

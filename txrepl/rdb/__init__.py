@@ -33,6 +33,7 @@ is an `RdbError` that says what and at which byte. `python -m txrepl.rdb FILE` p
     compact      ziplist, listpack, intset, zipmap
     collections  values that come element by element or packed
     streams      streams with groups and pending entries
+    sink         what a reader calls
     reader       the incremental reader
     writer       the writer
     dump         DUMP and RESTORE payloads
@@ -44,7 +45,8 @@ from __future__ import annotations
 
 from txrepl.errors import RdbError
 from txrepl.rdb.dump import dump, dump_version, restore
-from txrepl.rdb.reader import RdbReader, Sink
+from txrepl.rdb.reader import RdbReader
+from txrepl.rdb.sink import Sink
 from txrepl.rdb.writer import RdbWriter, required_version
 
 __all__ = ["RdbError", "RdbReader", "RdbWriter", "Sink", "dump", "dump_version", "required_version", "restore"]

@@ -28,7 +28,8 @@ from txrepl.rdb.export import (
     measure,
 )
 from txrepl.rdb.opcodes import WITH_STREAM_COUNTERS
-from txrepl.rdb.reader import RdbReader, Sink
+from txrepl.rdb.reader import RdbReader
+from txrepl.rdb.sink import Sink
 
 _PIECE_BYTES: Final = 256 * 1024
 _BAR_COLUMNS: Final = 30

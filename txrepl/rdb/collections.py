@@ -42,18 +42,18 @@ class Builder:
 
 
 class _ListBuilder(Builder):
-    __slots__ = ("_items", "_left")
+    __slots__ = ("_count", "_items")
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._count = count
         self._items: deque[bytes] = deque()
 
     def run(self, cursor: Cursor) -> Value | None:
         items = self._items
-        while self._left:
+        count = self._count
+        while len(items) < count:
             items.append(cursor.string())
-            self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         return ListValue(items) if items else None
 
 
@@ -87,35 +87,36 @@ class _QuicklistBuilder(Builder):
 
 
 class _SetBuilder(Builder):
-    __slots__ = ("_left", "_members")
+    __slots__ = ("_count", "_members")
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._count = count
         self._members: set[bytes] = set()
 
     def run(self, cursor: Cursor) -> Value | None:
         members = self._members
-        while self._left:
+        count = self._count
+        while len(members) < count:
             member = cursor.string()
             if member in members:
                 raise cursor.error("Duplicate set members detected")
             members.add(member)
-            self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         return SetValue(members) if members else None
 
 
 class _SortedSetBuilder(Builder):
-    __slots__ = ("_left", "_scores", "_text")
+    __slots__ = ("_count", "_scores", "_text")
 
     def __init__(self, count: int, text: bool) -> None:
-        self._left = count
+        self._count = count
         self._text = text
         self._scores: dict[bytes, float] = {}
 
     def run(self, cursor: Cursor) -> Value | None:
         scores = self._scores
-        while self._left:
+        count = self._count
+        while len(scores) < count:
             member = cursor.string()
             score = cursor.text_double() if self._text else cursor.double()
             if isnan(score):
@@ -123,28 +124,27 @@ class _SortedSetBuilder(Builder):
             if member in scores:
                 raise cursor.error("Duplicate zset fields detected")
             scores[member] = score
-            self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         return SortedSetValue(scores) if scores else None
 
 
 class _HashBuilder(Builder):
-    __slots__ = ("_fields", "_left")
+    __slots__ = ("_count", "_fields")
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._count = count
         self._fields: dict[bytes, bytes] = {}
 
     def run(self, cursor: Cursor) -> Value | None:
         fields = self._fields
-        while self._left:
+        count = self._count
+        while len(fields) < count:
             field = cursor.string()
             value = cursor.string()
             if field in fields:
                 raise cursor.error("Duplicate hash fields detected")
             fields[field] = value
-            self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         return HashValue(fields) if fields else None
 
 

@@ -19,6 +19,7 @@ from txrepl.rdb import opcodes
 from txrepl.rdb.collections import Builder, is_packed, read_packed, skip_module_item, start_builder
 from txrepl.rdb.opcodes import Dialect
 from txrepl.rdb.primitives import MAX_STRING_BYTES, Cursor, NeedMore, crc64
+from txrepl.rdb.sink import Sink
 
 _HEADER: Final = 0
 _BODY: Final = 1
@@ -31,37 +32,6 @@ _HEAD_BYTES: Final = 16
 """More than expiry, type and key length of a string take together."""
 
 _MAX_SLOTS: Final = 16384
-
-
-class Sink:
-    """What a reader calls while it reads; every method here does nothing, override those that matter."""
-
-    def aux(self, name: bytes, value: bytes) -> None:
-        """A named fact about the file (`redis-ver`, `repl-id`, …); unknown names are to be ignored."""
-
-    def select_db(self, index: int) -> None:
-        """The keys that follow belong to this database."""
-
-    def resize_db(self, keys: int, expires: int) -> None:
-        """How many keys the database has, and how many of them expire: a hint, not checked."""
-
-    def key(self, key: bytes, value: Value, expire_ms: int | None, idle_s: int | None, freq: int | None) -> None:
-        """A key.
-
-        Parameters:
-            expire_ms: unix time in ms, None for never; may be in the past.
-            idle_s: seconds since the last access, if the file says so.
-            freq: logarithmic access counter (0-255), if the file says so.
-        """
-
-    def empty_key(self, key: bytes) -> None:
-        """A key whose collection is empty: Redis skips it on load, and so is it not given to `key`."""
-
-    def function(self, source: bytes) -> None:
-        """The source of a function library."""
-
-    def module_aux(self, module_id: int, when: int, payload: bytes) -> None:
-        """Data of a module that belongs to no key; `when` is 1 before the keys, 2 after them."""
 
 
 class RdbReader:

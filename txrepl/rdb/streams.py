@@ -11,7 +11,6 @@ import struct
 from typing import Final
 
 from txrepl.errors import RdbError
-from txrepl.keyspace.numbers import parse_integer
 from txrepl.keyspace.values import Consumer, ConsumerGroup, PendingEntry, StreamId, StreamValue
 from txrepl.rdb import opcodes
 from txrepl.rdb.compact import decode_listpack, encode_listpack
@@ -161,7 +160,7 @@ class StreamBuilder:
                 raise cursor.error("Duplicated global PEL entry loading stream consumer group")
             pending[entry_id] = PendingEntry(nobody, delivered_ms, deliveries)
             self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         self._state = _CONSUMERS
 
     def _next_consumer(self) -> None:
@@ -194,7 +193,7 @@ class StreamBuilder:
             entry.consumer = consumer
             consumer.pending[entry_id] = entry
             self._left -= 1
-            cursor.commit()
+            cursor.committed = cursor.position
         if self._left_consumers == 0 and sum(len(c.pending) for c in self._group.consumers.values()) != len(
             self._group.pending
         ):
@@ -207,66 +206,38 @@ def _read_id(cursor: Cursor) -> StreamId:
     return (first, second)
 
 
-class _Items:
-    """The elements of a node, one after the other."""
-
-    __slots__ = ("_items", "_next")
-
-    def __init__(self, items: list[bytes]) -> None:
-        self._items = items
-        self._next = 0
-
-    def more(self) -> bool:
-        return self._next < len(self._items)
-
-    def integer(self) -> int:
-        value = parse_integer(self._items[self._next])
-        if value is None:
-            raise ValueError("not an integer")
-        self._next += 1
-        return value
-
-    def count(self) -> int:
-        value = self.integer()
-        if not 0 <= value <= len(self._items):
-            raise ValueError("a count is out of range")
-        return value
-
-    def several(self, count: int) -> list[bytes]:
-        start = self._next
-        self._next = start + count
-        if self._next > len(self._items):
-            raise ValueError("an entry is cut off")
-        return self._items[start : self._next]
-
-
 def _unpack_node(stream: StreamValue, master: StreamId, items: list[bytes], position: int) -> None:
     try:
-        _unpack_entries(stream, master, _Items(items))
+        _unpack_entries(stream, master, items)
     except (ValueError, IndexError) as problem:
         raise RdbError(f"Stream listpack integrity check failed: {problem}", position) from None
 
 
-def _unpack_entries(stream: StreamValue, master: StreamId, items: _Items) -> None:
-    live, deleted = items.count(), items.count()
-    master_fields = items.several(items.count())
-    if items.integer() != 0:
+def _unpack_entries(stream: StreamValue, master: StreamId, items: list[bytes]) -> None:
+    """Append a node's entries; an index beyond the items is an IndexError, text that is no number a ValueError."""
+    live, deleted, size = int(items[0]), int(items[1]), _count(items, 2)
+    at = 3 + size
+    master_fields = items[3:at]
+    if int(items[at]) != 0:
         raise ValueError("the master entry has no terminator")
+    at += 1
+    master_ms, master_seq = master
     last = stream.ids[-1] if stream.ids else (-1, -1)
-    while items.more():
-        flags = items.integer()
-        entry_id = ((master[0] + items.integer()) & _MASK, (master[1] + items.integer()) & _MASK)
+    end = len(items)
+    while at < end:
+        flags = int(items[at])
+        entry_id = ((master_ms + int(items[at + 1])) & _MASK, (master_seq + int(items[at + 2])) & _MASK)
+        start = at
         if flags & opcodes.STREAM_ITEM_SAME_FIELDS:
-            fields = master_fields
-            values = items.several(len(fields))
-            size = len(fields) + 3
+            at += 3 + size
+            values = items[start + 3 : at]
+            flat = tuple([text for pair in zip(master_fields, values, strict=True) for text in pair])
         else:
-            count = items.count()
-            pairs = items.several(2 * count)
-            fields, values = pairs[::2], pairs[1::2]
-            size = 2 * count + 4
-        if items.integer() != size:
+            at += 4 + 2 * _count(items, at + 3)
+            flat = tuple(items[start + 4 : at])
+        if int(items[at]) != at - start:
             raise ValueError("an entry's size is wrong")
+        at += 1
         if flags & opcodes.STREAM_ITEM_DELETED:
             deleted -= 1
             continue
@@ -275,9 +246,16 @@ def _unpack_entries(stream: StreamValue, master: StreamId, items: _Items) -> Non
         last = entry_id
         live -= 1
         stream.ids.append(entry_id)
-        stream.entries[entry_id] = tuple([text for pair in zip(fields, values, strict=True) for text in pair])
+        stream.entries[entry_id] = flat
     if live or deleted:
         raise ValueError("the number of entries is wrong")
+
+
+def _count(items: list[bytes], at: int) -> int:
+    count = int(items[at])
+    if not 0 <= count <= len(items):
+        raise ValueError("a count is out of range")
+    return count
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,12 @@ class ReplicaOutlet(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes that are not part of the stream: `+FULLRESYNC`, keepalives, a bulk."""
 
+    def begin_bulk(self, flow: object) -> None:
+        """A diskless snapshot is about to be written; `flow` is told when the connection is full."""
+
+    def end_bulk(self) -> None:
+        """The diskless snapshot is written."""
+
     def stream_from(self, offset: int) -> None:
         """Send the stream from `offset` on, for good."""
 

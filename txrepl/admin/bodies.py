@@ -1,0 +1,216 @@
+"""What a request carries: query and body, read and checked field by field, pure.
+
+A request that cannot be read is `Malformed`; one that can be read and makes no sense is `Invalid` and names the
+field. Unknown fields are refused: a misspelt `no_noe=true` must not be taken for something else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from txrepl.admin.problems import Invalid, Malformed, UnsupportedType
+
+BODY_MAX_BYTES: Final = 64 * 1024
+FIELDS_MAX: Final = 64
+WAIT_MAX_S: Final = 3600
+HOST_PATTERN: Final = r"[A-Za-z0-9._:%-]{1,255}"
+_FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Be a replica of host:port; a primary if host is empty."""
+
+    host: str = ""
+    port: int = 0
+
+
+def read_query(query: bytes, known: Collection[str]) -> dict[str, str]:
+    """The query's parameters.
+
+    Parameters:
+        query: what follows the `?`.
+        known: the names that the path understands.
+
+    Raises:
+        Malformed: it is no query.
+        Invalid: a parameter is unknown or given twice.
+    """
+    return _once(_pairs(query, "query"), known, "parameter")
+
+
+def read_info_query(query: bytes) -> list[str]:
+    """The INFO sections that are asked for, in lower case; `section` may be repeated or hold a list with commas.
+
+    Raises:
+        Malformed, Invalid: it is refused.
+    """
+    wanted: list[str] = []
+    for name, value in _pairs(query, "query"):
+        if name != "section":
+            raise Invalid(_named(name), "unknown parameter; known: section")
+        wanted += [word.strip().lower() for word in value.split(",") if word.strip()]
+    return wanted
+
+
+def prefers_text(accept: str) -> bool:
+    """Whether an Accept header would rather have plain text than JSON; JSON where it does not care."""
+    best = {"text/plain": 0.0, _JSON: 0.0}
+    for part in accept.split(","):
+        media, *parameters = (word.strip().lower() for word in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if re.fullmatch(r"q=[01](\.\d{0,3})?", parameter):
+                weight = float(parameter[2:])
+        if media in best:
+            best[media] = max(best[media], weight)
+    return best["text/plain"] > best[_JSON]
+
+
+def read_wait(query: dict[str, str]) -> float:
+    """`wait`: how long to wait for the outcome, in seconds; 0 = not at all.
+
+    Raises:
+        Invalid: it is no number from 0 to 3600.
+    """
+    text = query.get("wait", "0")
+    seconds = float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else math.nan
+    if not 0 <= seconds <= WAIT_MAX_S:
+        raise Invalid("wait", f"a number of seconds from 0 to {WAIT_MAX_S} is needed")
+    return seconds
+
+
+def read_follow(content_type: str, body: bytes) -> Follow:
+    """The body of `/v1/replicaof`.
+
+    Parameters:
+        content_type: the value of the header, with its parameters; empty if there is none.
+
+    Raises:
+        Malformed, Invalid, UnsupportedType: it is refused.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        given: dict[str, Any] = dict(_once(_pairs(body, "form"), _FOLLOW_FIELDS, "field"))
+        return _follow(given, _form_port, _form_flag)
+    if kind == _JSON or (kind.startswith("application/") and kind.endswith("+json")):
+        return _follow(_json_object(body), _json_port, _json_flag)
+    raise UnsupportedType(f"the body must be {_JSON} or {_FORM}")
+
+
+# -- forms and queries ------------------------------------------------------------------------------------------
+
+
+def _pairs(text: bytes, what: str) -> list[tuple[str, str]]:
+    try:
+        return (
+            parse_qsl(
+                text.decode("utf-8"),
+                keep_blank_values=True,
+                strict_parsing=True,
+                errors="strict",
+                max_num_fields=FIELDS_MAX,
+            )
+            if text
+            else []
+        )
+    except ValueError:
+        raise Malformed(f"the {what} is not name=value pairs in UTF-8, joined by &, at most {FIELDS_MAX}") from None
+
+
+def _once(pairs: list[tuple[str, str]], known: Collection[str], what: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known:
+            raise Invalid(_named(name), f"unknown {what}; known: {', '.join(sorted(known)) or 'none'}")
+        if name in found:
+            raise Invalid(name, "given twice")
+        found[name] = value
+    return found
+
+
+def _named(name: str) -> str:
+    """An unknown name as it is shown back: bounded, and printable."""
+    return ascii(name[:64])[1:-1]
+
+
+def _form_port(value: Any) -> int | None:
+    return int(value) if re.fullmatch(r"\d{1,5}", value, re.ASCII) else None
+
+
+def _form_flag(value: Any) -> bool | None:
+    return {"true": True, "false": False}.get(value.lower())
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Malformed("the body is not JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise Invalid("body", "a JSON object is needed")
+    for name in found:
+        if name not in _FOLLOW_FIELDS:
+            raise Invalid(_named(name), f"unknown field; known: {', '.join(sorted(_FOLLOW_FIELDS))}")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json_port(value: Any) -> int | None:
+    """JSON knows only numbers: 6379.0 is 6379."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _json_flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+# -- replicaof --------------------------------------------------------------------------------------------------
+
+_FOLLOW_FIELDS: Final = frozenset({"host", "port", "no_one"})
+
+
+def _follow(
+    given: dict[str, Any], read_port: Callable[[Any], int | None], read_flag: Callable[[Any], bool | None]
+) -> Follow:
+    no_one = read_flag(given["no_one"]) if "no_one" in given else False
+    if no_one is None:
+        raise Invalid("no_one", "true or false is needed")
+    if no_one:
+        for name in ("host", "port"):
+            if name in given:
+                raise Invalid(name, "cannot be given together with no_one")
+        return Follow()
+    if "host" not in given:
+        raise Invalid("host", "missing: give host and port, or no_one=true")
+    host = given["host"]
+    if not isinstance(host, str) or not re.fullmatch(HOST_PATTERN, host):
+        raise Invalid("host", "a host name or an address is needed")
+    if "port" not in given:
+        raise Invalid("port", "missing: give host and port, or no_one=true")
+    port = read_port(given["port"])
+    if port is None or not 0 < port < 65536:
+        raise Invalid("port", "a whole number from 1 to 65535 is needed")
+    return Follow(host, port)

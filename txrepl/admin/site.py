@@ -1,0 +1,175 @@
+"""The site that a port serves: bounded requests, the guard in front, the app behind it.
+
+A body over the bound is thrown away as it comes and answered with 413; one that goes on and on is answered at once
+and cut off. Idle connections and slow bodies end after a minute.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from txrepl.admin.app import Admin, refuse
+from txrepl.admin.auth import Asked, Guard
+from txrepl.admin.bodies import BODY_MAX_BYTES
+from txrepl.admin.pace import Pace
+from txrepl.admin.problems import Malformed, Refused, TooLarge, problem_of
+from txrepl.node import Node
+
+DRAINED_MAX_BYTES: Final = 1024 * 1024
+"""How much of a body that is too large is read and dropped, so that its sender gets to read the answer."""
+IDLE_MAX_S: Final = 60
+SAMPLE_S: Final = 1.0
+_TOO_LARGE: Final = TooLarge(f"a body has at most {BODY_MAX_BYTES} bytes here")
+
+
+class BoundedRequest(Request):
+    """A request whose body takes bounded memory."""
+
+    body_bytes: int = 0
+    cut_off: bool = False
+
+    @property
+    def is_too_large(self) -> bool:
+        """The body went over the bound."""
+        return self.body_bytes > BODY_MAX_BYTES
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802
+        """The headers are complete, and announce a body of so many bytes; None = unknown."""
+        self.content = BytesIO()
+        if length is not None and length > DRAINED_MAX_BYTES:
+            self._cut_off()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        """A piece of the body came."""
+        self.body_bytes += len(data)
+        if not self.is_too_large:
+            self.content.write(data)
+        elif self.body_bytes > DRAINED_MAX_BYTES:
+            self._cut_off()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        """The request is complete."""
+        if not self.cut_off:
+            super().requestReceived(command, path, version)
+
+    def _cut_off(self) -> None:
+        """Answer before the body is complete, and close."""
+        if self.cut_off:
+            return
+        self.cut_off = True
+        self.requestHeaders.removeHeader(b"expect")
+        problem = problem_of(_TOO_LARGE)
+        body = problem.body()
+        head = (
+            f"HTTP/1.1 {problem.kind.status} Request Entity Too Large\r\n"
+            f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.channel.transport.write(head.encode() + body)
+        self.channel.loseConnection()
+
+
+class Gate(Resource):
+    """Lets a request through to the app, or refuses it.
+
+    Parameters:
+        guard: decides.
+        behind: the app.
+    """
+
+    isLeaf = True
+
+    def __init__(self, guard: Guard, behind: IResource) -> None:
+        super().__init__()
+        self._guard = guard
+        self._behind = behind
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer the request."""
+        try:
+            self._guard.check(_asked(request))
+            if isinstance(request, BoundedRequest) and request.is_too_large:
+                raise _TOO_LARGE
+        except Refused as refused:
+            return refuse(request, problem_of(refused))
+        return cast("bytes | int", self._behind.render(request))
+
+
+def _asked(request: Request) -> Asked:
+    try:
+        path = unquote_to_bytes(request.path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("the path is not UTF-8") from None
+    address = request.getHost()
+
+    def header(name: str) -> tuple[str, ...]:
+        values = request.requestHeaders.getRawHeaders(name.encode(), [])
+        return tuple(value.decode("utf-8", "surrogateescape") for value in values)
+
+    return Asked(
+        method=request.method.decode("latin-1"),
+        path=path,
+        hosts=header("host"),
+        origins=header("origin"),
+        authorizations=header("authorization"),
+        local_address=address.host if isinstance(address, IPv4Address | IPv6Address) else "",
+    )
+
+
+class AdminSite(Site):
+    """The site; while a port serves it, it samples the pace of the node's history.
+
+    Parameters:
+        resource: the gate.
+        node, pace: whose history is sampled into what.
+        clock: the time.
+    """
+
+    requestFactory = BoundedRequest  # noqa: N815
+    noisy = False
+
+    def __init__(self, resource: IResource, node: Node, pace: Pace, clock: IReactorTime) -> None:
+        super().__init__(resource, timeout=IDLE_MAX_S, reactor=clock)
+
+        def sample() -> None:
+            history = node.feed.history
+            pace.sample(clock.seconds(), history.replid, history.offset)
+
+        self._sampling = LoopingCall(sample)
+        self._sampling.clock = clock
+
+    def startFactory(self) -> None:  # noqa: N802
+        """A port has opened."""
+        super().startFactory()
+        self._sampling.start(SAMPLE_S)
+
+    def stopFactory(self) -> None:  # noqa: N802
+        """The port has closed."""
+        if self._sampling.running:
+            self._sampling.stop()
+        super().stopFactory()
+
+    def log(self, request: Any) -> None:
+        """No line per request: what changes anything is logged by the node, in its own words."""
+
+
+def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str) -> AdminSite:
+    """Everything that a port needs to serve a node's HTTP interface.
+
+    Parameters:
+        node: what is shown and steered.
+        clock: the reactor's time.
+        token: the bearer token (`http-token`); empty = none is needed.
+        bound_host: the address or name that the port is bound to; see `check_exposure`.
+    """
+    guard = Guard(token, bound_host)
+    pace = Pace()
+    admin = Admin(node, clock, pace, needs_token=guard.needs_token)
+    return AdminSite(Gate(guard, admin.app.resource()), node, pace, clock)

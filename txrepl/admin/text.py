@@ -1,0 +1,272 @@
+"""Views as aligned plain text, at most 80 columns wide, for `curl` and for people.
+
+Nothing is computed here but widths and units; the facts come from `views`. Each block stands alone, so that it can
+be shown alone; the page ends with the curl lines that act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from txrepl.admin.views import Json
+
+COLUMNS: Final = 80
+LABEL: Final = 11
+SYNCS_SHOWN: Final = 5
+_UNITS: Final = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
+
+
+def page(overview: Json, base: str, *, needs_token: bool) -> str:
+    """The whole page.
+
+    Parameters:
+        overview: of `views.overview`.
+        base: scheme, host and port under which the client reached us, for the curl lines.
+        needs_token: the curl lines carry a token.
+    """
+    replication = overview["replication"]
+    blocks = [
+        head(overview),
+        identity(replication),
+        link(replication["link"]),
+        backlog(replication["backlog"], replication["replicas"]),
+        replicas(replication["replicas"]),
+        syncs(overview["syncs"]),
+        acts(replication, base, needs_token=needs_token),
+    ]
+    return "\n".join("\n".join(block) + "\n" for block in blocks if block)
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------
+
+
+def head(overview: Json) -> list[str]:
+    """What runs here, since when, and whether it is ready."""
+    replication = overview["replication"]
+    found = replication["link"]
+    role = f"replica of {_address(found['host'], found['port'])}" if found else "primary"
+    title = f"txrepl {overview['version']} on port {overview['port']}, Redis {overview['redis_version']}'s commands"
+    up = f"up {duration(overview['uptime_seconds'])}"
+    ready = "yes" if overview["unready"] is None else f"no: {overview['unready']}"
+    return [f"{title}{up:>{max(len(up) + 1, COLUMNS - len(title))}}", "", *_line("role", role), *_line("ready", ready)]
+
+
+def identity(replication: Json) -> list[str]:
+    """The ids and the offset, each with what it means now."""
+    follows = replication["link"] is not None
+    second, until = replication["replid2"], replication["second_offset"]
+    says_first = (
+        "The history of our primary; all who share it can take over from each other."
+        if follows
+        else "The history that starts here; whoever follows it can go on by partial resync."
+    )
+    says_second = (
+        f"The history before: who followed it may go on here, up to offset {until}."
+        if second
+        else "There is no history before this one that a replica could go on with."
+    )
+    says_offset = "Bytes of the history applied here." if follows else "Bytes of the history written so far."
+    return [
+        *_line("replid", replication["replid"], says_first),
+        *_line("replid2", second or "none", says_second),
+        *_line("offset", str(replication["offset"]), says_offset),
+    ]
+
+
+def link(found: Json | None) -> list[str]:
+    """The link to the primary: where it stands, and a full sync's progress."""
+    if found is None:
+        return []
+    lines = _line("link", _link_state(found))
+    if found["sync"] is not None:
+        lines += _line("sync", _progress(found["sync"]))
+        if found["sync"]["percent"] is not None:
+            lines += _line("", bar(found["sync"]["percent"] / 100))
+    if found["last_error"]:
+        lines += _line("last error", found["last_error"])
+    return lines
+
+
+def _link_state(found: Json) -> str:
+    if found["up"]:
+        return f"up, last heard {_ago(found['last_io_seconds'])}"
+    parts = ["down" if found["state"] == "connect" else found["state"]]
+    if found["state"] == "handshake":
+        parts.append(f"at {found['step']}")
+    if found["down_seconds"] is not None:
+        parts.append(f"lost {_ago(found['down_seconds'])}")
+    if found["failures"]:
+        parts.append(f"{found['failures']} failed attempts" if found["failures"] > 1 else "1 failed attempt")
+    return ", ".join(parts)
+
+
+def _progress(sync: Json) -> str:
+    total, read = sync["total_bytes"], sync["read_bytes"]
+    parts = [f"{size(read)} of {size(total)} ({sync['percent']:.1f} %)" if total else f"{size(read)} so far"]
+    if not read:
+        return f"waiting for the primary's snapshot, {duration(sync['elapsed_seconds'])}"
+    if sync["bytes_per_second"]:
+        parts.append(f"{size(sync['bytes_per_second'])}/s")
+    if sync["eta_seconds"] is not None:
+        parts.append(f"{duration(sync['eta_seconds'])} left")
+    return ", ".join(parts)
+
+
+def backlog(found: Json, attached: list[Json]) -> list[str]:
+    """What the backlog covers."""
+    if not found["active"]:
+        return _line("backlog", f"none yet: made when the first replica comes ({size(found['size_bytes'])})")
+    share = min(1.0, found["length_bytes"] / found["size_bytes"])
+    covers = f", {duration(found['covers_seconds'])} of writes" if found["covers_seconds"] is not None else ""
+    lines = _line("backlog", f"{size(found['length_bytes'])} of {size(found['size_bytes'])}{covers}")
+    lines += _line("", bar(share))
+    lines += _line("", f"offsets {found['first_offset']} to {found['next_offset'] - 1}")
+    behind = [one for one in attached if one["lag_bytes"] is not None]
+    if behind:
+        worst = max(behind, key=lambda one: int(one["lag_bytes"]))
+        lines += _line("", f"furthest behind: replica {worst['id']}, by {size(worst['lag_bytes'])}")
+    return lines
+
+
+def replicas(found: list[Json]) -> list[str]:
+    """The attached replicas as a table."""
+    if not found:
+        return _line("replicas", "none")
+    rows = [("ID", "ADDRESS", "STATE", "OFFSET", "LAG", "HEARD")]
+    for one in found:
+        lag = "-" if one["lag_bytes"] is None else size(one["lag_bytes"])
+        heard = "-" if one["lag_seconds"] is None else _ago(one["lag_seconds"])
+        address = _crop(_address(one["address"], one["port"]), 24)
+        rows.append((str(one["id"]), address, one["state"], str(one["offset"]), lag, heard))
+    return [*_line("replicas", str(len(found))), "", *_table(rows, right={0, 3, 4, 5})]
+
+
+def syncs(found: Json) -> list[str]:
+    """The last sync decisions, with their reasons."""
+    counts = f"{found['full']} full, {found['partial_ok']} partial, {found['partial_err']} partial refused"
+    lines = _line("syncs", f"{counts} (given by this node)")
+    for one in found["decisions"][:SYNCS_SHOWN]:
+        at = datetime.fromtimestamp(one["at_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        lines += ["", f"  {at}  {one['answer']:<7}  {_crop(one['replica'], 47)}"]
+        lines += list(_wrap(one["reason"], " " * 4))
+        if one["advice"]:
+            lines += list(_wrap(one["advice"], " " * 4))
+    return lines
+
+
+def acts(replication: Json, base: str, *, needs_token: bool) -> list[str]:
+    """The curl lines that act, and those that look closer."""
+    first = replication["replicas"][0]["id"] if replication["replicas"] else "ID"
+    token = ['-H "Authorization: Bearer $TOKEN"'] if needs_token else []
+
+    def curl(*words: str) -> Iterator[str]:
+        return _command(["curl", *token, *words])
+
+    lines = ["follow another primary (add '?wait=30' to wait until the link is up):"]
+    lines += curl("-X POST", f"{base}/v1/replicaof", "-d host=HOST", "-d port=PORT")
+    lines += ["become a primary:"]
+    lines += curl("-X POST", f"{base}/v1/replicaof", "-d no_one=true")
+    lines += ["disconnect a replica:"]
+    lines += curl("-X DELETE", f"{base}/v1/replicas/{first}")
+    lines += ["the same facts for programs:"]
+    for path in ("replication", "backlog", "replicas", "syncs", "info"):
+        lines += curl(f"{base}/v1/{path}")
+    return lines
+
+
+# -- layout -----------------------------------------------------------------------------------------------------
+
+
+def _line(label: str, value: str, says: str = "") -> list[str]:
+    """A labelled value, and a sentence below it; long ones are wrapped."""
+    wrapped = list(_wrap(value, " " * LABEL))
+    wrapped[0] = f"{label:<{LABEL}}{wrapped[0][LABEL:]}"
+    return [line.rstrip() for line in wrapped] + (list(_wrap(says, " " * LABEL)) if says else [])
+
+
+def _wrap(text: str, indent: str) -> Iterator[str]:
+    """Lines of at most 80 columns; a word that is longer is cut."""
+    width = COLUMNS - len(indent)
+    line = ""
+    for word in text.split(" "):
+        while len(word) > width:
+            if line:
+                yield indent + line
+                line = ""
+            yield indent + word[:width]
+            word = word[width:]
+        joined = f"{line} {word}" if line else word
+        if len(joined) > width:
+            yield indent + line
+            joined = word
+        line = joined
+    yield indent + line
+
+
+def _table(rows: list[tuple[str, ...]], right: set[int]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            f"{cell:>{width}}" if column in right else f"{cell:<{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return lines
+
+
+def _command(words: list[str]) -> Iterator[str]:
+    """A shell command, indented; broken by backslashes where it would be too wide."""
+    line = "  " + words[0]
+    for word in words[1:]:
+        if len(line) + 1 + len(word) > COLUMNS - 2 and line.strip():
+            yield line + " \\"
+            line = "      " + word
+        else:
+            line += " " + word
+    yield line
+
+
+def bar(share: float, width: int = 50) -> str:
+    """A share from 0 to 1 as a bar."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return f"[{'#' * full}{'.' * (width - full)}] {100 * share:5.1f} %"
+
+
+def size(count: int) -> str:
+    """Bytes with a unit, as people read them."""
+    amount: float = count
+    if count < 1024:
+        return f"{count} B"
+    unit = ""
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        amount /= 1024
+        if amount < 1024:
+            break
+    return f"{amount:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them, two units at most."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if whole < 10 and seconds != whole else f"{whole} s"
+    for unit, unit_s, small, small_s in _UNITS:
+        if whole >= unit_s:
+            rest = whole % unit_s // small_s
+            return f"{whole // unit_s} {unit} {rest} {small}" if rest else f"{whole // unit_s} {unit}"
+    raise AssertionError("a minute is the last unit")
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{duration(seconds)} ago"
+
+
+def _crop(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 2] + ".."
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,217 @@
+"""What a node looks like from outside: node → plain dicts, pure.
+
+Every fact that HTTP shows is taken here, once, with its unit last in the name; `text` lays the same dicts out for a
+terminal. What a peer or a client chose (host names, error texts) is made printable, so that it can neither break
+JSON nor move a cursor. No secret is read here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from txrepl import __version__
+from txrepl.admin.pace import Pace
+from txrepl.config import PRESENTED_VERSION
+from txrepl.node import Node
+from txrepl.replication.history import NO_REPLID
+from txrepl.replication.link import Link, Transfer
+from txrepl.replication.primary import SyncRecord
+from txrepl.replication.replica import Replica
+from txrepl.replication.states import CAPABILITY_NAMES, LinkState
+
+Json = dict[str, Any]
+
+_PRINTABLE_MAX: Final = 1024
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable escaped, and bounded in length."""
+    clean = text[:_PRINTABLE_MAX].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if clean.isprintable():
+        return clean
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in clean)
+
+
+def seconds_since(then_ms: int, now_ms: int) -> float:
+    """Seconds with three decimals, never negative."""
+    return max(0, now_ms - then_ms) / 1000
+
+
+def role(node: Node) -> str:
+    """`primary` or `replica`."""
+    return "replica" if node.link.host else "primary"
+
+
+def replication(node: Node, pace: Pace, now_ms: int) -> Json:
+    """`/v1/replication`: everything about the node's replication."""
+    history = node.feed.history
+    return {
+        "role": role(node),
+        "replid": history.replid,
+        "replid2": None if history.replid2 == NO_REPLID else history.replid2,
+        "offset": history.offset,
+        "second_offset": None if history.second_offset < 0 else history.second_offset,
+        "link": link(node, now_ms),
+        "replicas": replicas(node, now_ms),
+        "backlog": backlog(node, pace),
+    }
+
+
+# -- the link to the primary ------------------------------------------------------------------------------------
+
+
+def link(node: Node, now_ms: int) -> Json | None:
+    """The link to the primary; None on a primary."""
+    found = node.link
+    if not found.host:
+        return None
+    return {
+        "host": printable(found.host),
+        "port": found.port,
+        "up": found.is_up,
+        "state": found.state.role_word,
+        "step": found.state.name.lower(),
+        "last_io_seconds": seconds_since(found.last_io_ms, now_ms) if found.last_io_ms else None,
+        "down_seconds": _down_seconds(found, now_ms),
+        "failures": found.failures,
+        "last_error": printable(found.last_error) or None,
+        "resumable": found.resumable,
+        "sync": _sync(node, found.transfer, now_ms),
+        "handshake": [{"step": step.state.name.lower(), "at_ms": step.at_ms} for step in found.steps],
+    }
+
+
+def _down_seconds(found: Link, now_ms: int) -> float | None:
+    if found.is_up or not found.down_since_ms:
+        return None
+    return seconds_since(found.down_since_ms, now_ms)
+
+
+def _sync(node: Node, transfer: Transfer | None, now_ms: int) -> Json | None:
+    """Progress of the full sync that is going on; the rate counts from the bulk's first byte."""
+    if transfer is None:
+        return None
+    begun_ms = node.loading.started_ms if node.loading is not None else None
+    elapsed = seconds_since(begun_ms, now_ms) if begun_ms is not None else 0.0
+    rate = transfer.read_bytes / elapsed if elapsed else None
+    total = transfer.total_bytes or None
+    missing = None if total is None else max(0, total - transfer.read_bytes)
+    return {
+        "total_bytes": total,
+        "read_bytes": transfer.read_bytes,
+        "percent": None if total is None else round(100 * transfer.read_bytes / total, 2),
+        "bytes_per_second": None if rate is None else round(rate),
+        "eta_seconds": None if missing is None or not rate else round(missing / rate, 1),
+        "elapsed_seconds": seconds_since(transfer.started_ms, now_ms),
+        "last_io_seconds": seconds_since(transfer.last_io_ms, now_ms),
+    }
+
+
+# -- what a primary has -----------------------------------------------------------------------------------------
+
+
+def replicas(node: Node, now_ms: int) -> list[Json]:
+    """The attached replicas, by id."""
+    offset = node.feed.history.offset
+    return [replica(found, offset, now_ms) for _, found in sorted(node.primary.replicas.items())]
+
+
+def replica(found: Replica, offset: int, now_ms: int) -> Json:
+    """One attached replica of a node that stands at `offset`."""
+    return {
+        "id": found.number,
+        "address": printable(found.host),
+        "port": found.port,
+        "state": found.state.value if found.state is not None else None,
+        "offset": found.ack_offset,
+        "sent_offset": found.sent_offset if found.streaming else None,
+        "lag_bytes": max(0, offset - found.ack_offset) if found.is_live else None,
+        "lag_seconds": seconds_since(found.ack_ms, now_ms) if found.is_live else None,
+        "attached_seconds": seconds_since(found.since_ms, now_ms),
+        "capabilities": [name.decode() for name, bit in CAPABILITY_NAMES.items() if found.capabilities & bit],
+        "version": printable(found.version) or None,
+    }
+
+
+def backlog(node: Node, pace: Pace) -> Json:
+    """The backlog: what it covers in bytes, and in seconds at the present pace of writes."""
+    held = node.feed.backlog
+    rate = pace.bytes_per_second()
+    size = node.settings.backlog_bytes if held is None else held.size
+    length = 0 if held is None else held.length
+    return {
+        "active": held is not None,
+        "size_bytes": size,
+        "length_bytes": length,
+        "first_offset": None if held is None else held.first_offset,
+        "next_offset": None if held is None else held.end_offset,
+        "bytes_per_second": None if rate is None else round(rate, 1),
+        "covers_seconds": round(length / rate, 1) if rate and held is not None else None,
+    }
+
+
+def syncs(node: Node) -> Json:
+    """`/v1/syncs`: the last decisions on a replica's PSYNC, newest first, each with its reason."""
+    primary = node.primary
+    size = node.settings.backlog_bytes
+    return {
+        "full": primary.full_syncs,
+        "partial_ok": primary.partial_ok,
+        "partial_err": primary.partial_err,
+        "decisions": [_decision(record, size) for record in reversed(primary.decisions)],
+    }
+
+
+def _decision(record: SyncRecord, backlog_bytes: int) -> Json:
+    made = record.decision
+    return {
+        "at_ms": record.at_ms,
+        "replica": printable(record.replica),
+        "asked": {"replid": None if made.replid == "?" else printable(made.replid), "offset": made.offset},
+        "answer": "partial" if made.accepted else "full",
+        "reason": printable(made.reason),
+        "missing_bytes": made.missing_bytes,
+        "advice": (
+            f"a repl-backlog-size of {backlog_bytes + made.missing_bytes} bytes or more would have allowed a partial one"
+            if made.missing_bytes > 0
+            else None
+        ),
+    }
+
+
+# -- the server -------------------------------------------------------------------------------------------------
+
+
+def unready(node: Node) -> str | None:
+    """Why the node should not be sent readers now; None if it should."""
+    if node.loading is not None:
+        return "loading the dataset" if node.link.transfer is None else "receiving a full sync from the primary"
+    if node.link.host and not node.link.is_up:
+        return f"the link to the primary is down ({node.link.state.role_word})"
+    return None
+
+
+def is_loading_file(node: Node) -> bool:
+    """The dataset is being loaded from disk, when no role may change."""
+    return node.loading is not None and node.link.transfer is None
+
+
+def has_role(node: Node, host: str, port: int) -> bool:
+    """The node is what a request asked for: a replica of host:port whose link is up, or a primary if host is empty."""
+    found = node.link
+    if not host:
+        return found.state is LinkState.NONE
+    return found.is_up and (found.host, found.port) == (host, port)
+
+
+def overview(node: Node, pace: Pace, now_ms: int) -> Json:
+    """All that the text page shows."""
+    return {
+        "version": __version__,
+        "redis_version": PRESENTED_VERSION,
+        "port": node.settings.listening_port,
+        "uptime_seconds": seconds_since(node.started_ms, now_ms),
+        "unready": unready(node),
+        "replication": replication(node, pace, now_ms),
+        "syncs": syncs(node),
+    }

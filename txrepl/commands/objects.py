@@ -1,0 +1,120 @@
+"""OBJECT: how a value is kept. Follows object.c of Redis 7.2.
+
+Neither the time nor the frequency of access is recorded, so IDLETIME and FREQ answer with an error.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txrepl.commands.session import Session
+from txrepl.commands.table import Family, key_at
+from txrepl.errors import CommandError
+from txrepl.keyspace.encoding import encoding_name, reference_count
+from txrepl.keyspace.values import Value
+from txrepl.resp.replies import Reply
+
+family = Family("generic")
+family.container("object", since="2.2.3", summary="Looks into the representation of values.")
+
+_TIPS: Final = ("nondeterministic_output",)
+_HELP: Final = (
+    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "ENCODING <key>",
+    "    Name the encoding of the value at <key>.",
+    "FREQ <key>",
+    "    Access frequency of <key>; not recorded by this server.",
+    "IDLETIME <key>",
+    "    Seconds since <key> was used; not recorded by this server.",
+    "REFCOUNT <key>",
+    "    Count the references to the value at <key>.",
+    "HELP",
+    "    Print this help.",
+)
+
+
+def _untouched(s: Session, key: bytes) -> Value | None:
+    """The value, looked up without counting a hit or a miss."""
+    return s.db.data[key] if s.db.exists(key) else None
+
+
+@family.command(
+    "object encoding",
+    3,
+    "readonly",
+    key_at(2, "RO"),
+    since="2.2.3",
+    summary="Names the encoding of a value.",
+    categories="keyspace",
+    tips=_TIPS,
+)
+def encoding(s: Session, argv: list[bytes]) -> Reply:
+    """OBJECT ENCODING key."""
+    value = _untouched(s, argv[2])
+    return None if value is None else encoding_name(value, s.keyspace.limits).encode()
+
+
+@family.command(
+    "object refcount",
+    3,
+    "readonly",
+    key_at(2, "RO"),
+    since="2.2.3",
+    summary="Counts the references to a value.",
+    categories="keyspace",
+    tips=_TIPS,
+)
+def refcount(s: Session, argv: list[bytes]) -> Reply:
+    """OBJECT REFCOUNT key."""
+    value = _untouched(s, argv[2])
+    return None if value is None else reference_count(value)
+
+
+@family.command(
+    "object idletime",
+    3,
+    "readonly",
+    key_at(2, "RO"),
+    since="2.2.3",
+    summary="Would tell how long a key was not used; not recorded here.",
+    categories="keyspace",
+    tips=_TIPS,
+)
+def idletime(s: Session, argv: list[bytes]) -> Reply:
+    """OBJECT IDLETIME key."""
+    if _untouched(s, argv[2]) is None:
+        return None
+    raise CommandError("ERR idle time not tracked by this server")
+
+
+@family.command(
+    "object freq",
+    3,
+    "readonly",
+    key_at(2, "RO"),
+    since="4.0.0",
+    summary="Would tell how often a key is used; not recorded here.",
+    categories="keyspace",
+    tips=_TIPS,
+)
+def freq(s: Session, argv: list[bytes]) -> Reply:
+    """OBJECT FREQ key."""
+    if _untouched(s, argv[2]) is None:
+        return None
+    raise CommandError(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+        "between policies at runtime LRU and LFU data will take some time to adjust."
+    )
+
+
+@family.command(
+    "object help",
+    2,
+    "loading stale",
+    since="6.2.0",
+    summary="Describes the subcommands.",
+    categories="keyspace",
+)
+def object_help(s: Session, argv: list[bytes]) -> Reply:
+    """OBJECT HELP."""
+    return list(_HELP)

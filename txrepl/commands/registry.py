@@ -1,0 +1,58 @@
+"""All command families, joined into one table."""
+
+from __future__ import annotations
+
+from txrepl.commands import (
+    bits,
+    blocking_lists,
+    expire,
+    hashes,
+    keys,
+    lcs,
+    lists,
+    objects,
+    pubsub,
+    replication,
+    scan,
+    serialization,
+    sets,
+    sort,
+    sorted_sets,
+    strings,
+    transactions,
+    zset_algebra,
+    zset_pops,
+    zset_ranges,
+)
+from txrepl.commands.table import CommandTable, Family
+
+FAMILIES: tuple[Family, ...] = tuple(
+    module.family
+    for module in (
+        replication,
+        transactions,
+        pubsub,
+        keys,
+        expire,
+        scan,
+        objects,
+        serialization,
+        sort,
+        strings,
+        lcs,
+        bits,
+        lists,
+        blocking_lists,
+        hashes,
+        sets,
+        sorted_sets,
+        zset_ranges,
+        zset_algebra,
+        zset_pops,
+    )
+)
+
+
+def build_table() -> CommandTable:
+    """A table of all commands, with counters of its own."""
+    return CommandTable(*FAMILIES)

@@ -1,0 +1,65 @@
+"""COPY's deep copy: no container is shared between the two keys afterwards.
+
+Members, fields and entries are immutable and stay shared. Follows the `…Dup` functions of Redis.
+"""
+
+from __future__ import annotations
+
+from txrepl.keyspace.values import (
+    Consumer,
+    ConsumerGroup,
+    HashValue,
+    ListValue,
+    PendingEntry,
+    SetValue,
+    SortedSetValue,
+    StreamId,
+    StreamValue,
+    Value,
+)
+
+
+def duplicate(value: Value) -> Value:
+    """A copy that can be changed without changing the original."""
+    if isinstance(value, ListValue):
+        return ListValue(value.items.copy())
+    if isinstance(value, HashValue):
+        hash_copy = HashValue(value.fields.copy(), None if value.deadlines is None else value.deadlines.copy())
+        hash_copy.large = value.large
+        return hash_copy
+    if isinstance(value, SetValue):
+        set_copy = SetValue(value.members.copy())
+        set_copy.large = value.large
+        return set_copy
+    if isinstance(value, SortedSetValue):
+        zset_copy = SortedSetValue(value.scores.copy())
+        zset_copy.large = value.large
+        return zset_copy
+    if isinstance(value, StreamValue):
+        return _stream_copy(value)
+    return value
+
+
+def _stream_copy(value: StreamValue) -> StreamValue:
+    copy = StreamValue()
+    copy.ids = value.ids.copy()
+    copy.entries = value.entries.copy()
+    copy.last_id = value.last_id
+    copy.max_deleted_id = value.max_deleted_id
+    copy.entries_added = value.entries_added
+    copy.groups = {name: _group_copy(group) for name, group in value.groups.items()}
+    return copy
+
+
+def _group_copy(group: ConsumerGroup) -> ConsumerGroup:
+    copy = ConsumerGroup(group.last_id, group.entries_read)
+    for name, consumer in group.consumers.items():
+        copy.consumers[name] = Consumer(consumer.name, consumer.seen_ms, consumer.active_ms)
+    entries: dict[StreamId, PendingEntry] = {}
+    for entry_id, entry in group.pending.items():
+        owner = copy.consumers[entry.consumer.name]
+        entries[entry_id] = PendingEntry(owner, entry.delivered_ms, entry.deliveries)
+    copy.pending = entries
+    for name, consumer in group.consumers.items():
+        copy.consumers[name].pending = {entry_id: entries[entry_id] for entry_id in consumer.pending}
+    return copy

@@ -1,0 +1,60 @@
+"""Log lines in Redis's format: `PID:ROLE DD Mon YYYY HH:MM:SS.mmm LEVEL message`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+_LEVELS: Final = {"debug": (0, "."), "verbose": (1, "-"), "notice": (2, "*"), "warning": (3, "#"), "nothing": (4, "#")}
+_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+class Log:
+    """Writes lines to standard output or to a file.
+
+    Parameters:
+        now: unix time in ms.
+
+    Attributes:
+        level: the lowest level that is written.
+        path: the log file; empty = standard output.
+        role: gives `M`, `S` or `X`; a child's lines say `C`.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self.level: str = "notice"
+        self.path: str = ""
+        self.role: Callable[[], str] = lambda: "X"
+
+    def __call__(self, level: str, message: str) -> None:
+        """Write a line; the level `child` marks a snapshot child's notice."""
+        role = "C" if level == "child" else self.role()
+        if level == "child":
+            level = "notice"
+        rank, mark = _LEVELS[level]
+        if rank < _LEVELS[self.level][0]:
+            return
+        now_ms = self._now()
+        moment = time.localtime(now_ms / 1000)
+        stamp = (
+            f"{moment.tm_mday:02d} {_MONTHS[moment.tm_mon - 1]} {moment.tm_year} "
+            f"{moment.tm_hour:02d}:{moment.tm_min:02d}:{moment.tm_sec:02d}.{now_ms % 1000:03d}"
+        )
+        text = message.replace("\n", " ").replace("\r", " ")
+        self.write(f"{os.getpid()}:{role} {stamp} {mark} {text}\n")
+
+    def write(self, text: str) -> None:
+        """Write text as it is; a log that cannot be written stops nobody."""
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            if self.path:
+                with open(self.path, "ab") as file:
+                    file.write(data)
+            else:
+                os.write(sys.stdout.fileno(), data)
+        except OSError:
+            pass

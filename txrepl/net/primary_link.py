@@ -1,0 +1,298 @@
+"""The link to the primary: connects, speaks the handshake, receives the bulk and the stream, comes back when it breaks.
+
+One attempt is one coroutine; what a step is and what it means stands in `replication.handshake`, here are sockets
+and time. After a failure the next attempt follows a second later, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet import defer, protocol, task
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.python.failure import Failure
+
+from txrepl.errors import RdbError, ReplicationError
+from txrepl.net.garbage import quiet_collector
+from txrepl.node import Node
+from txrepl.replication.handshake import Outcome, Resync, handshake
+from txrepl.replication.states import LinkState
+from txrepl.replication.transfer import BulkReader
+from txrepl.resp.requests import encode_command
+
+RETRY_S: Final = 1.0
+HEARTBEAT_S: Final = 1.0
+LINE_MAX_BYTES: Final = 64 * 1024
+
+
+class LinkProtocol(protocol.Protocol):
+    """The connection: lines during the handshake, then whatever `receive` is set to."""
+
+    transport: Any
+
+    def __init__(self, node: Node, clock: Any) -> None:
+        self._node = node
+        self._clock = clock
+        self._buffer = bytearray()
+        self._wanted: defer.Deferred[bytes] | None = None
+        self.receive: Callable[[bytes], None] | None = None
+        self.closed: defer.Deferred[None] = defer.Deferred()
+        self._lost = False
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Bytes from the primary."""
+        self._node.primary_spoke(len(data))
+        if self.receive is not None:
+            self.receive(data)
+            return
+        self._buffer += data
+        if len(self._buffer) > LINE_MAX_BYTES and b"\n" not in self._buffer:
+            self.fail(ReplicationError("the primary sent a line without end"))
+            return
+        self._offer_line()
+
+    def _offer_line(self) -> None:
+        if self._wanted is None:
+            return
+        end = self._buffer.find(b"\n")
+        if end >= 0:
+            line = bytes(self._buffer[:end]).rstrip(b"\r")
+            del self._buffer[: end + 1]
+            wanted, self._wanted = self._wanted, None
+            wanted.callback(line)
+
+    def fail(self, error: ReplicationError) -> None:
+        """Give up on the connection."""
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted.errback(error)
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
+        """The connection is gone."""
+        self._lost = True
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted.errback(ReplicationError("the primary closed the connection"))
+        if not self.closed.called:
+            self.closed.callback(None)
+
+    # -- the handshake's wire
+
+    def send(self, *words: bytes) -> None:
+        """Send a command."""
+        self.transport.write(encode_command(words))
+
+    async def line(self) -> bytes:
+        """The next line, within repl-timeout."""
+        if self._lost:
+            raise ReplicationError("the primary closed the connection")
+        wanted: defer.Deferred[bytes] = defer.Deferred()
+        self._wanted = wanted
+        timeout_s = self._node.settings.timeout_s
+        timer = self._clock.callLater(
+            timeout_s, lambda: self.fail(ReplicationError(f"no answer from the primary within {timeout_s} s"))
+        )
+        self._offer_line()
+        try:
+            return await wanted
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def take_buffer(self) -> bytes:
+        """What came after the last line."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+
+class PrimaryLink:
+    """Keeps a node linked to its primary.
+
+    Parameters:
+        clock: time.
+        connect: makes an endpoint of host and port; for tests.
+    """
+
+    def __init__(self, node: Node, reactor: Any, connect: Callable[[str, int], Any] | None = None) -> None:
+        self._node = node
+        self._clock = reactor
+        self._endpoint = connect or (lambda host, port: HostnameEndpoint(
+            reactor, host, port, timeout=node.settings.timeout_s
+        ))
+        self._attempt: defer.Deferred[None] | None = None
+        self._wire: LinkProtocol | None = None
+        self._beat = task.LoopingCall(self._heartbeat)
+        self._beat.clock = reactor
+
+    def start(self) -> None:
+        """Connect, and go on until `stop`."""
+        self.stop()
+        self._attempt = defer.Deferred.fromCoroutine(self._keep_linked())
+        self._attempt.addErrback(self._stopped)
+
+    def stop(self) -> None:
+        """Close whatever is open and try no further."""
+        attempt, self._attempt = self._attempt, None
+        wire, self._wire = self._wire, None
+        if wire is not None and wire.transport is not None:
+            wire.receive = _ignore
+            wire.transport.abortConnection()
+        if attempt is not None:
+            attempt.cancel()
+
+    def _stopped(self, failure: Failure) -> None:
+        if failure.check(defer.CancelledError) is None:
+            self._node.log("warning", f"The link to the primary ended unexpectedly: {failure.getErrorMessage()}")
+
+    def acknowledge(self, offset: int) -> None:
+        """Send `REPLCONF ACK offset`."""
+        if self._wire is not None:
+            self._wire.send(b"REPLCONF", b"ACK", b"%d" % offset)
+
+    # -- one attempt after the other
+
+    async def _keep_linked(self) -> None:
+        node = self._node
+        while True:
+            try:
+                await self._link_once()
+            except (ReplicationError, RdbError) as error:
+                self._report(error)
+                node.link_failed(str(error))
+            except (ConnectError, DNSLookupError, TimeoutError, OSError) as error:
+                node.log("warning", f"Error condition on socket for SYNC: {error}")
+                node.link_failed(str(error))
+            finally:
+                self._drop_wire()
+            await task.deferLater(self._clock, RETRY_S)
+            node.log("notice", f"Reconnecting to MASTER {node.link.host}:{node.link.port} after failure")
+
+    def _report(self, error: ReplicationError | RdbError) -> None:
+        if isinstance(error, RdbError):
+            self._node.log("warning", f"Internal error in RDB reading offset {error.position} -> {error.reason}")
+            self._node.log(
+                "warning", "Failed trying to load the MASTER synchronization DB from socket, the old data is kept"
+            )
+        else:
+            self._node.log("warning", str(error))
+
+    def _drop_wire(self) -> None:
+        wire, self._wire = self._wire, None
+        if self._beat.running:
+            self._beat.stop()
+        if wire is not None and wire.transport is not None:
+            wire.receive = _ignore
+            wire.transport.abortConnection()
+
+    async def _link_once(self) -> None:
+        """Connect, resync, and stay until the stream breaks off."""
+        node = self._node
+        node.link_entered(LinkState.CONNECTING)
+        node.log("notice", "MASTER <-> REPLICA sync started")
+        wire = LinkProtocol(node, self._clock)
+        factory: Any = protocol.Factory.forProtocol(lambda: wire)
+        factory.noisy = False
+        await self._endpoint(node.link.host, node.link.port).connect(factory)
+        self._wire = wire
+        wire.transport.setTcpNoDelay(True)
+        node.log("notice", "Non blocking connect for SYNC fired the event.")
+        outcome = await handshake(wire, node.introduction(), node.link_entered, node.log)
+        self._beat.start(HEARTBEAT_S, now=False)
+        if outcome.resync is Resync.PARTIAL:
+            node.resumed(outcome)
+            rest = wire.take_buffer()
+        else:
+            rest = await self._full_sync(wire, outcome)
+        await self._follow(wire, rest)
+
+    async def _full_sync(self, wire: LinkProtocol, outcome: Outcome) -> bytes:
+        """Receive and load the bulk; the bytes after it."""
+        node = self._node
+        node.full_sync_promised(outcome)
+        loaders: list[Any] = []
+
+        def begin(total_bytes: int) -> Any:
+            loaders.append(node.transfer_begun(total_bytes))
+            return loaders[0]
+
+        bulk = BulkReader(begin)
+        finished: defer.Deferred[None] = defer.Deferred()
+
+        def receive(data: bytes) -> None:
+            try:
+                bulk.feed(data)
+            except (RdbError, ReplicationError) as error:
+                wire.receive = _ignore
+                finished.errback(error)
+                return
+            node.transfer_moved(bulk.read_bytes)
+            if bulk.done:
+                wire.receive = None
+                finished.callback(None)
+
+        wire.receive = receive
+        wire.closed.addCallback(
+            lambda _: None
+            if finished.called
+            else finished.errback(ReplicationError("I/O error trying to sync with MASTER: connection lost"))
+        )
+        rest = wire.take_buffer()
+        if rest:
+            receive(rest)
+        with quiet_collector():
+            await finished
+        node.resynchronized(loaders[0], outcome)
+        self.acknowledge(node.feed.history.offset)
+        return bulk.rest + wire.take_buffer()
+
+    async def _follow(self, wire: LinkProtocol, rest: bytes) -> None:
+        """Apply the stream until it breaks off."""
+        node = self._node
+        broken: defer.Deferred[str] = defer.Deferred()
+
+        def receive(data: bytes) -> None:
+            try:
+                node.receive_stream(data)
+            except ReplicationError as error:
+                wire.receive = _ignore
+                node.discard_history()
+                node.log("warning", str(error))
+                broken.callback(str(error))
+
+        wire.receive = receive
+        if rest:
+            receive(rest)
+        wire.closed.addCallback(lambda _: None if broken.called else broken.callback("the connection was closed"))
+        reason = await broken
+        self._drop_wire()
+        node.link_lost(reason)
+
+    def _heartbeat(self) -> None:
+        """Once a second: acknowledge, or show life while loading; notice a primary that has gone silent."""
+        node, wire = self._node, self._wire
+        if wire is None:
+            return
+        silent_ms = node.now() - node.link.last_io_ms
+        if silent_ms > node.settings.timeout_s * 1000:
+            if node.link.state is LinkState.TRANSFER:
+                node.log(
+                    "warning",
+                    "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' "
+                    "parameter in redis.conf to a larger value.",
+                )
+            else:
+                node.log("warning", "MASTER timeout: no data nor PING received...")
+            wire.transport.abortConnection()
+        elif node.link.state is LinkState.TRANSFER:
+            wire.transport.write(b"\n")
+        elif node.link.state is LinkState.CONNECTED:
+            self.acknowledge(node.feed.history.offset)
+
+
+def _ignore(data: bytes) -> None:
+    """Bytes that nobody waits for any more."""

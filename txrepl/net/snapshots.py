@@ -1,0 +1,238 @@
+"""Snapshots in a forked child: to our own file, to a file for replicas, or straight to their connections."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from txrepl.net.child import PipeReader, fork_child
+from txrepl.net.garbage import quiet_collector
+from txrepl.net.relay import SnapshotRelay
+from txrepl.node import Node
+from txrepl.persistence.snapshot import Loader, save_file, write_snapshot
+from txrepl.replication.replica import Replica
+
+LOAD_BYTES: Final = 1024 * 1024
+
+
+class SnapshotShell:
+    """Makes a node's snapshots, one at a time.
+
+    Attributes:
+        busy: a child is at work.
+        to_sockets: it writes for the replicas' connections.
+    """
+
+    def __init__(self, node: Node, reactor: Any) -> None:
+        self._node = node
+        self._reactor = reactor
+        self._pid = 0
+        self._ended: Callable[[bool], None] | None = None
+        self._relay: SnapshotRelay | None = None
+        self.busy = False
+        self.to_sockets = False
+
+    @property
+    def path(self) -> str:
+        """The dump file."""
+        config = self._node.config
+        return os.path.join(config.get_str("dir"), config.get_str("dbfilename"))
+
+    def _options(self) -> dict[str, bool | int]:
+        config = self._node.config
+        return {
+            "compress": config.get_bool("rdbcompression"),
+            "checksum": config.get_bool("rdbchecksum"),
+            "now_s": self._node.now() // 1000,
+        }
+
+    # -- in the foreground
+
+    def save_now(self) -> None:
+        """Save to the dump file.
+
+        Raises:
+            OSError: the disk refused it.
+        """
+        save_file(self._node.keyspace, self.path, self._node.origin(), **self._options())
+
+    def load_now(self) -> Loader:
+        """Load the dump file.
+
+        Raises:
+            OSError, RdbError: it cannot be read.
+        """
+        node = self._node
+        loader = Loader(len(node.keyspace.databases), node.now(), drop_expired=not node.link.host)
+        with open(self.path, "rb") as file, quiet_collector():
+            while data := file.read(LOAD_BYTES):
+                loader.feed(data)
+        loader.reader.finish()
+        return loader
+
+    # -- in a child
+
+    def start_save(self) -> None:
+        """Fork a child that saves to the dump file.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        node = self._node
+        path, aux, options = self.path, node.origin(), self._options()
+        self._fork(lambda: self._save(path, aux, options), self._save_ended)
+        node.log("notice", f"Background saving started by pid {self._pid}")
+
+    def _save(self, path: str, aux: dict[bytes, bytes], options: dict[str, bool | int]) -> None:
+        save_file(self._node.keyspace, path, aux, **options)
+        self._node.log("child", "DB saved on disk")
+
+    def _save_ended(self, ok: bool) -> None:
+        self._node.save_ended(ok)
+        self._node.primary.snapshot_ended()
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+        """Fork a child that writes for replicas.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        if to_sockets:
+            self._start_relayed(replicas)
+        else:
+            self._start_file()
+
+    def _start_file(self) -> None:
+        node = self._node
+        path = os.path.join(node.config.get_str("dir"), f"temp-sync-{os.getpid()}.rdb")
+        aux, options = node.origin(), self._options()
+
+        def work() -> None:
+            with open(path, "wb") as file:
+                self._write(file.write, aux, options)
+            node.log("child", "DB saved on disk")
+
+        def ended(ok: bool) -> None:
+            if ok:
+                node.primary.snapshot_saved(path, os.path.getsize(path))
+            else:
+                node.primary.snapshot_failed()
+            if os.path.exists(path):
+                os.unlink(path)  # those who are being sent it have it open
+            node.primary.snapshot_ended()
+
+        self._fork(work, ended)
+        node.log("notice", f"Background saving started by pid {self._pid}")
+
+    def _start_relayed(self, replicas: list[Replica]) -> None:
+        node = self._node
+        aux, options = node.origin(), self._options()
+        reading, writing = os.pipe()
+
+        def work() -> None:
+            with open(writing, "wb", buffering=0) as pipe:
+                self._write(_whole(pipe.write), aux, options)
+
+        relay = SnapshotRelay(node, replicas, node.random_id().encode())
+
+        def ended(ok: bool) -> None:
+            self._relay = None
+            relay.child_ended(ok)
+            if ok:
+                node.log(
+                    "notice",
+                    f"Diskless rdb transfer, done reading from pipe, {len(relay.replicas)} replicas still up.",
+                )
+            node.primary.snapshot_ended()
+
+        try:
+            self._fork(work, ended, keep=(writing,), to_sockets=True)
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        self._relay = relay
+        relay.attach(PipeReader(self._reactor, reading, relay.received, relay.pipe_ended))
+        node.log("notice", f"Background RDB transfer started by pid {self._pid}")
+
+    def _write(self, write: Callable[[bytes], object], aux: dict[bytes, bytes], options: dict[str, bool | int]) -> None:
+        delay_us = self._node.config.get_int("rdb-key-save-delay")
+        pause: Callable[[int], None] | None = None
+        if delay_us > 0:
+
+            def pause(keys: int) -> None:
+                time.sleep(keys * delay_us / 1_000_000)
+
+        write_snapshot(
+            self._node.keyspace,
+            write,
+            aux,
+            portable=True,
+            compress=bool(options["compress"]),
+            checksum=bool(options["checksum"]),
+            now_s=options["now_s"],
+            after_keys=pause,
+        )
+
+    def _fork(
+        self,
+        work: Callable[[], None],
+        ended: Callable[[bool], None],
+        *,
+        keep: tuple[int, ...] = (),
+        to_sockets: bool = False,
+    ) -> None:
+        alive, hold = os.pipe()
+        started = time.perf_counter()
+        try:
+            self._pid = fork_child(work, (*keep, hold))
+        except OSError:
+            os.close(alive)
+            raise
+        finally:
+            os.close(hold)
+        stats = self._node.stats
+        stats.forks += 1
+        stats.last_fork_us = int((time.perf_counter() - started) * 1_000_000)
+        self.busy = True
+        self.to_sockets = to_sockets
+        self._ended = ended
+        PipeReader(self._reactor, alive, lambda _: None, self._child_ended)
+
+    def _child_ended(self) -> None:
+        """The child has closed its pipe: it has exited, or is about to."""
+        _, status = os.waitpid(self._pid, 0)
+        ok = os.waitstatus_to_exitcode(status) == 0
+        kind = "transfer" if self.to_sockets else "saving"
+        if ok:
+            self._node.log("notice", f"Background {kind} terminated with success")
+        elif os.WIFSIGNALED(status):
+            self._node.log("warning", f"Background {kind} terminated by signal {os.WTERMSIG(status)}")
+        else:
+            self._node.log("warning", f"Background {kind} error")
+        self.busy = False
+        self.to_sockets = False
+        self._pid = 0
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(ok)
+
+    def kill(self) -> None:
+        """End the child at work; its end is noticed as any other."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+
+
+def _whole(write: Callable[[bytes], int | None]) -> Callable[[bytes], None]:
+    """A write to a pipe that takes everything, as many calls as it needs."""
+
+    def put(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[write(view) or 0 :]  # type: ignore[arg-type]
+
+    return put

@@ -1,0 +1,265 @@
+"""The composition root: builds a node and everything around it, starts it, stops it."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.application import service
+from twisted.internet import defer, task
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+
+from txrepl import __version__
+make_site = check_exposure = None  # noqa
+from txrepl.commands.session import Timer
+from txrepl.commands.stats import Loading
+from txrepl.config import Config
+from txrepl.directives import follow_directives
+from txrepl.errors import ConfigError, RdbError, TxreplError
+from txrepl.net.clients import ClientFactory
+from txrepl.net.garbage import quiet_collector
+from txrepl.net.log import Log
+from txrepl.net.primary_link import PrimaryLink
+from txrepl.net.snapshots import SnapshotShell
+from txrepl.net.transport import WriteThroughPort
+from txrepl.node import Node
+from txrepl.persistence.snapshot import Loader
+
+LOAD_SLICE_BYTES: Final = 64 * 1024
+PRESENTED: Final = "7.2.4"
+
+
+class StartError(TxreplError):
+    """The server cannot start; the message is the last line of its log."""
+
+
+def now_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+def random_id() -> str:
+    """40 random hexadecimal digits."""
+    return secrets.token_hex(20)
+
+
+class RedisService(service.Service):
+    """A txrepl server: RESP, replication, snapshots, HTTP.
+
+    Parameters:
+        config: the directives.
+        reactor: Twisted's reactor.
+        on_fatal: called with a message when the server cannot go on; it ends the process.
+    """
+
+    def __init__(self, config: Config, reactor: Any, log: Log, on_fatal: Callable[[str], None]) -> None:
+        self.config = config
+        self.log = log
+        self._reactor = reactor
+        self._on_fatal = on_fatal
+        log.level = config.get_str("loglevel")
+        log.path = config.get_str("logfile")
+        self.node = Node(config, now_ms, random.Random(secrets.randbits(64)), random_id, log)
+        log.role = lambda: "S" if self.node.link.host else "M"
+        self.snapshots = SnapshotShell(self.node, reactor)
+        self.link = PrimaryLink(self.node, reactor)
+        self.node.host = self
+        self.node.primary.snapshots = self.snapshots
+        self._ticker = task.LoopingCall(self.node.tick)
+        self._ticker.clock = reactor
+        self._ports: list[Any] = []
+        self._unix_path = ""
+        self.stopping = False
+        follow_directives(self.node)
+        config.subscribe("loglevel", self._log_level)
+        self.resp_port = 0
+
+    def _log_level(self) -> None:
+        self.log.level = self.config.get_str("loglevel")
+
+    # -- starting
+
+    def privilegedStartService(self) -> None:  # noqa: N802
+        """Listen; whoever connects before the data is loaded is told so."""
+        super().privilegedStartService()
+        self._enter_directory()
+        follow = self.config.replicaof
+        self.node.loading = Loading(now_ms())
+        if follow is not None:
+            self.node.link.host, self.node.link.port = follow
+        self.node.refresh_gate()
+        self._listen()
+        self.log("notice", f"txrepl {__version__} (as Redis {PRESENTED}) starting, PID: {os.getpid()}")
+        self.log("notice", f"Running mode=standalone, port={self.resp_port}.")
+
+    def startService(self) -> None:  # noqa: N802
+        """Load the data, then serve and follow."""
+        super().startService()
+        self._ticker.start(0.1, now=False)
+        loaded = defer.Deferred.fromCoroutine(self._load())
+        loaded.addErrback(lambda failure: self._on_fatal(failure.getErrorMessage()))
+
+    def _enter_directory(self) -> None:
+        path = self.config.get_str("dir")
+        if not os.path.isdir(path) or not os.access(path, os.R_OK | os.X_OK):
+            raise StartError(f"Can't chdir to '{path}': no such directory, or it cannot be read")
+
+    def _listen(self) -> None:
+        config = self.config
+        factory: Any = ClientFactory(self.node)
+        for address in config.bind or ("127.0.0.1",):
+            optional = address.startswith("-")
+            host = address.removeprefix("-")
+            interface = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
+            port = WriteThroughPort(
+                self.resp_port or config.get_int("port"), factory, config.get_int("tcp-backlog"), interface, self._reactor
+            )
+            try:
+                port.startListening()
+            except CannotListenError as error:
+                if optional:
+                    continue
+                reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+                self.log("warning", f"Warning: Could not create server TCP listening socket {interface}:{error.port}: {reason}")
+                raise StartError(f"Failed listening on port {error.port} (tcp), aborting.") from error
+            self.resp_port = port.getHost().port
+            self._ports.append(port)
+        self.node.settings.listening_port = self.resp_port
+        config.assign("port", self.resp_port)
+        self._listen_unix(factory)
+        self._listen_http()
+
+    def _listen_unix(self, factory: Any) -> None:
+        path = self.config.get_str("unixsocket")
+        if path:
+            mode = self.config.get_int("unixsocketperm") or 0o777
+            if os.path.exists(path):
+                os.unlink(path)
+            self._ports.append(self._reactor.listenUNIX(path, factory, mode=mode))
+
+    def _listen_http(self) -> None:
+        config = self.config
+        endpoint = config.get_str("http")
+        token = config.get_str("http-token")
+        host = config.get_str("http-bind")
+        if not endpoint and not config.get_int("http-port"):
+            return
+        if not endpoint:
+            check_exposure(host, token)
+            shown = host.replace(":", r"\:")
+            port = config.get_int("http-port")
+            endpoint = f"tcp6:{port}:interface={shown}" if ":" in host else f"tcp:{port}:interface={host}"
+        site = make_site(self.node, self._reactor, token=token, bound_host=host)
+        listening = serverFromString(self._reactor, endpoint).listen(site)
+        listening.addCallbacks(self._http_listens, lambda failure: self._on_fatal(failure.getErrorMessage()))
+
+    def _http_listens(self, port: Any) -> None:
+        self._ports.append(port)
+        address = port.getHost()
+        self.log("notice", f"HTTP on http://{getattr(address, 'host', address)}:{getattr(address, 'port', 0)}/")
+
+    async def _load(self) -> None:
+        """Load the dump file in slices, so that the server answers meanwhile."""
+        node = self.node
+        path = self.snapshots.path
+        if os.path.exists(path):
+            started = time.perf_counter()
+            loader = Loader(
+                len(node.keyspace.databases),
+                now_ms(),
+                drop_expired=not node.link.host,
+                checksum=self.config.get_bool("rdbchecksum"),
+            )
+            try:
+                await self._load_file(path, loader)
+            except (RdbError, OSError) as error:
+                raise StartError(f"Fatal error loading the DB {path}: {_reason(error)}. Exiting.") from error
+            node.keyspace.adopt(loader.keyspace)
+            node.restore_origin(loader)
+            node.saver.saved_dirty = node.keyspace.dirty
+            self.log(
+                "notice",
+                f"Done loading RDB, keys loaded: {loader.keys_loaded}, keys expired: {len(loader.expired)}.",
+            )
+            self.log("notice", f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
+        node.loading = None
+        node.refresh_gate()
+        self.log("notice", "Ready to accept connections tcp")
+        if node.link.host:
+            node.begin_following()
+
+    async def _load_file(self, path: str, loader: Loader) -> None:
+        loading = self.node.loading
+        assert loading is not None
+        loading.total_bytes = os.path.getsize(path)
+        with open(path, "rb") as file, quiet_collector():
+            while data := file.read(LOAD_SLICE_BYTES):
+                loader.feed(data)
+                loading.read_bytes += len(data)
+                await task.deferLater(self._reactor, 0)
+        loader.reader.finish()
+
+    # -- what the node asks for
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
+        """Call `action` after a while."""
+        timer = self._reactor.callLater(delay_ms / 1000, action)
+
+        class Cancellable:
+            def cancel(self) -> None:
+                if timer.active():
+                    timer.cancel()
+
+        return Cancellable()
+
+    def connect_primary(self) -> None:
+        """Begin to connect to the primary."""
+        self.link.start()
+
+    def drop_primary(self) -> None:
+        """Close the link."""
+        self.link.stop()
+
+    def acknowledge(self, offset: int) -> None:
+        """Send `REPLCONF ACK offset`."""
+        self.link.acknowledge(offset)
+
+    def stop(self, *, save: bool, force: bool) -> None:
+        """End the server; what had to be saved is saved."""
+        self.stopping = True
+        if self.snapshots.busy:
+            self.log("warning", "There is a child saving an .rdb. Killing it!")
+            self.snapshots.kill()
+        self.log("warning", "Redis is now ready to exit, bye bye...")
+        self._reactor.callLater(0, self._end)
+
+    def _end(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    # -- stopping
+
+    def stopService(self) -> Any:  # noqa: N802
+        """Close everything."""
+        if self._ticker.running:
+            self._ticker.stop()
+        self.link.stop()
+        if self.snapshots.busy:
+            self.snapshots.kill()
+        for session in list(self.node.sessions.values()):
+            session.outlet.close(flush=True)
+        closing = [defer.maybeDeferred(port.stopListening) for port in self._ports]
+        self._ports.clear()
+        super().stopService()
+        return defer.gatherResults(closing)
+
+
+def _reason(error: RdbError | OSError) -> str:
+    return str(error) if isinstance(error, RdbError) else error.strerror or str(error)
+
+
