@@ -12,17 +12,19 @@ Data runs one way:
 Rooms, from the bottom up; each imports only rooms above it in this list:
 
     errors        every error type
-    config        one declarative table of directives
-    resp          bytes ↔ values, RESP2 and RESP3, exact byte counts
-    keyspace      databases, value types, expiry, digest
+    config        one declarative table of directives, redis.conf syntax, CONFIG REWRITE
+    keyspace      databases, value types, expiry, numbers, digest
+    resp          bytes ↔ values, RESP2 and RESP3, exact sizes, bounded
     rdb           incremental reader, writer, command line; usable alone
-    replication   history, backlog, states, psync, handshake, full sync, acks: one concept each
-    commands      table, dispatch, one module per command family
-    persistence   what to save and when
+    replication   history, backlog, states, psync, handshake, transfer, stream, acks: one concept each
+    persistence   a keyspace as an RDB and back; when to save
+    commands      table, dispatch, propagation, one module per command family
     node          the server as a value: cores joined, no IO
+    directives    what the directives do to a running node
     net           Twisted shells: clients, replicas, the link to the primary, the snapshot child
     admin         the HTTP interface (Klein)
-    service, cli  composition: the only places that build everything
+    service       composition: builds everything and starts it
+    cli, tap      `txrepl-server` and `twistd txrepl`
 """
 
 from __future__ import annotations

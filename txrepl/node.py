@@ -14,17 +14,17 @@ from typing import Final, Protocol
 from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.registry import build_table
-from txrepl.commands.session import CLOSING, PRIMARY, REPLICA, UNAUTHENTICATED, Outlet, Session, Timer
+from txrepl.commands.session import CLOSING, PRIMARY, UNAUTHENTICATED, Outlet, Session, Timer
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
 from txrepl.errors import CommandError, ReplicationError
-from txrepl.keyspace.database import Event, Expiry, Keyspace
+from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.persistence.saver import Saver
 from txrepl.persistence.snapshot import Loader, origin_aux
 from txrepl.replication.feed import Feed
-from txrepl.replication.handshake import Introduction, Outcome, Resync
+from txrepl.replication.handshake import Introduction, Outcome
 from txrepl.replication.history import NO_REPLID, History
 from txrepl.replication.link import Link, Step, Transfer
 from txrepl.replication.primary import Primary, Snapshots
@@ -37,9 +37,7 @@ from txrepl.resp.replies import Reply
 EXPIRE_SLICE: Final = 400
 """Keys that one tick deletes of a database at most; the next tick goes on."""
 
-UNBLOCKED: Final = (
-    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
-)
+UNBLOCKED: Final = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 
 
 class Host(Protocol):
@@ -239,7 +237,11 @@ class Node:
         """Become a replica of host:port; False if that is our primary already (`replicationSetMaster`)."""
         link = self.link
         if (link.host.lower(), link.port) == (host.lower(), port):
-            self.log("notice", "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
+            self.log(
+                "notice",
+                "REPLICAOF would result into synchronization with the master we are already connected with. "
+                "No operation performed.",
+            )
             return False
         was_primary = not link.host
         self._drop_link()
@@ -411,6 +413,7 @@ class Node:
         return Loader(
             len(self.keyspace.databases),
             self.now(),
+            self.keyspace.limits,
             drop_expired=False,
             checksum=self.config.get_bool("rdbchecksum"),
         )
@@ -430,7 +433,7 @@ class Node:
         self.refresh_gate()
 
     def resynchronized(self, loader: Loader, outcome: Outcome) -> None:
-        """The bulk is loaded: its data and history are ours now (`readSyncBulkPayload`, `replicationAttachToNewMaster`)."""
+        """The bulk is loaded: its data and history are ours now (`replicationAttachToNewMaster`)."""
         self.primary.drop_all()
         self.feed.close_backlog()
         self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")

@@ -15,12 +15,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from txrepl import __version__
-make_site = check_exposure = None  # noqa
+from txrepl.admin.auth import check_exposure
+from txrepl.admin.site import make_site
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
 from txrepl.config import Config
 from txrepl.directives import follow_directives
-from txrepl.errors import ConfigError, RdbError, TxreplError
+from txrepl.errors import RdbError, TxreplError
 from txrepl.net.clients import ClientFactory
 from txrepl.net.garbage import quiet_collector
 from txrepl.net.log import Log
@@ -117,7 +118,11 @@ class RedisService(service.Service):
             host = address.removeprefix("-")
             interface = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
             port = WriteThroughPort(
-                self.resp_port or config.get_int("port"), factory, config.get_int("tcp-backlog"), interface, self._reactor
+                self.resp_port or config.get_int("port"),
+                factory,
+                config.get_int("tcp-backlog"),
+                interface,
+                self._reactor,
             )
             try:
                 port.startListening()
@@ -125,7 +130,8 @@ class RedisService(service.Service):
                 if optional:
                     continue
                 reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-                self.log("warning", f"Warning: Could not create server TCP listening socket {interface}:{error.port}: {reason}")
+                place = f"{interface}:{error.port}"
+                self.log("warning", f"Warning: Could not create server TCP listening socket {place}: {reason}")
                 raise StartError(f"Failed listening on port {error.port} (tcp), aborting.") from error
             self.resp_port = port.getHost().port
             self._ports.append(port)
@@ -172,6 +178,7 @@ class RedisService(service.Service):
             loader = Loader(
                 len(node.keyspace.databases),
                 now_ms(),
+                node.keyspace.limits,
                 drop_expired=not node.link.host,
                 checksum=self.config.get_bool("rdbchecksum"),
             )
@@ -261,5 +268,3 @@ class RedisService(service.Service):
 
 def _reason(error: RdbError | OSError) -> str:
     return str(error) if isinstance(error, RdbError) else error.strerror or str(error)
-
-

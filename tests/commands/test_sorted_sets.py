@@ -90,7 +90,8 @@ def test_spellings_of_scores_that_strtod_reads(bench: FamilyBench, text: str, sc
 def test_minus_zero_keeps_its_sign_only_in_the_large_encoding(bench: FamilyBench) -> None:
     """A small encoding stores an integer 0, as a listpack does."""
     bench.run("ZADD", "small", "-0", "a")
-    bench.run("ZADD", "large", 1, "x" * 65, "-0", "a")
+    bench.run("ZADD", "large", 1, "x" * 65)
+    bench.run("ZADD", "large", "-0", "a")
     assert encode(bench.run("ZSCORE", "small", "a"), 3) == b",0\r\n"
     assert encode(bench.run("ZSCORE", "large", "a"), 3) == b",-0\r\n"
 
@@ -105,6 +106,16 @@ def test_the_encoding_turns_large_with_the_limits_and_stays(bench: FamilyBench) 
     assert value.large
     bench.run("ZREMRANGEBYRANK", "z", 0, 99)
     assert value.large
+
+
+def test_a_long_member_in_the_command_makes_the_encoding_large_first(bench: FamilyBench) -> None:
+    """So a -0 before it keeps its sign, and so it is even where XX adds nothing."""
+    bench.run("ZADD", "z", "-0", "a", 1, "x" * 65)
+    assert encode(bench.run("ZSCORE", "z", "a"), 2) == b"$2\r\n-0\r\n"
+    bench.run("ZADD", "y", 1, "a")
+    bench.run("ZADD", "y", "XX", 1, "x" * 65)
+    value = bench.session.db.data[b"y"]
+    assert isinstance(value, SortedSetValue) and value.large
 
 
 # -- ranges -----------------------------------------------------------------------------------------------------

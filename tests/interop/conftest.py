@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
@@ -9,6 +10,9 @@ from typing import Protocol
 import pytest
 
 from tests.interop.servers import KINDS, CutProxy, Directive, RealServer, start
+
+_LOG_LINES = 25
+_LOG_COLUMNS = 300
 
 
 class Run(Protocol):
@@ -32,13 +36,21 @@ def _stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def run(_stack: ExitStack) -> Run:
-    """`run("redis70", appendonly="yes")` starts a server for the length of the test."""
+def run(_stack: ExitStack) -> Iterator[Run]:
+    """`run("redis70", appendonly="yes")` starts a server for the length of the test.
+
+    The end of each server's log goes to the captured output, which a failed test shows.
+    """
+    servers: list[RealServer] = []
 
     def run_one(kind: str, **directives: Directive) -> RealServer:
-        return _stack.enter_context(start(kind, ready=True, **directives))
+        servers.append(_stack.enter_context(start(kind, ready=True, **directives)))
+        return servers[-1]
 
-    return run_one
+    yield run_one
+    for server in servers:
+        lines = server.log_text().splitlines()[-_LOG_LINES:]
+        sys.stdout.write("\n".join([f"-- {server!r}", *(line[:_LOG_COLUMNS] for line in lines), ""]))
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def _canonical(command: list[bytes]) -> list[bytes]:
 
 
 def _promised(events: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The events but for misses of keys that SORT made up (in any order); Valkey 9 says expired where Redis says del."""
+    """The events but for misses of keys that SORT made up (in any order); Valkey 9 says expired where Redis del."""
     return [
         (channel.replace(b":expired", b":del"), key)
         for channel, key in events

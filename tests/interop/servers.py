@@ -54,6 +54,7 @@ _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 12.0
 _START_ATTEMPTS = 5
 _POLL_S = 0.01
+_COME_LATER = ("LOADING", "MASTERDOWN", "BUSY")
 _PORT_TAKEN = ("Address already in use", "Failed listening on port")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -62,8 +63,8 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float, what: str) -> Any
     """Poll `predicate` until it is true and return its value.
 
     Parameters:
-        predicate: asked about a hundred times a second; a `ConnectionError`, `TimeoutError` or
-            `ReplyError` in it counts as "not yet".
+        predicate: asked about a hundred times a second; a `ConnectionError`, a `TimeoutError` and
+            an error reply that asks to come later (`-LOADING`, `-MASTERDOWN`, `-BUSY`) count as "not yet".
         timeout_s: bound in seconds; after it the test fails.
         what: what is waited for, in words; the failure names it, and the last answer.
     """
@@ -73,7 +74,11 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float, what: str) -> Any
             answer: Any = predicate()
             if answer:
                 return answer
-        except (ConnectionError, TimeoutError, ReplyError) as error:
+        except (ConnectionError, TimeoutError) as error:
+            answer = error
+        except ReplyError as error:
+            if not str(error).startswith(_COME_LATER):
+                raise
             answer = error
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout_s:g} s: {what} (last answer: {answer!r})")

@@ -109,7 +109,9 @@ class Maker:
         return self.some(FAR_MS, FAR_S, "0", "-1", "x", "9223372036854775807", "1")
 
     def restore(self) -> list[str | bytes]:
-        payload = self.some(b"\x00\x05hello\t\x00\xb3\x80\x8e\xba1\xb2C\xbb", b"\x00\x05hellx\t\x00\xb3\x80\x8e\xba1\xb2C\xbb", b"")
+        payload = self.some(
+            b"\x00\x05hello\t\x00\xb3\x80\x8e\xba1\xb2C\xbb", b"\x00\x05hellx\t\x00\xb3\x80\x8e\xba1\xb2C\xbb", b""
+        )
         words: list[str | bytes] = [self.key(), self.some("0", "1000", "-1", "x", "100000"), payload]
         for _ in range(self.rng.choice([0, 1, 1, 2])):
             words += self.some(["REPLACE"], ["absttl"], ["IDLETIME", "5"], ["FREQ", "300"], ["FREQ", "3"], ["bad"])
@@ -158,7 +160,6 @@ COMMANDS = {
     "sort_ro": Maker.sort,
     "restore": Maker.restore,
 }
-
 
 
 def is_unordered(words: Words) -> bool:

@@ -81,8 +81,10 @@ class Maker:
         words = [self.key(), *self.maybe("NX", chance=0.1), *self.maybe("xx", chance=0.1)]
         words += [*self.maybe("GT", chance=0.1), *self.maybe("LT", chance=0.1), *self.maybe("CH")]
         incr = self.rng.random() < 0.15
-        for _ in range(1 if incr and self.rng.random() < 0.9 else self.rng.randint(1, 4)):
-            members = MEMBERS if self.rng.random() < 0.3 else MEMBERS[:-1]
+        count = 1 if incr and self.rng.random() < 0.9 else self.rng.randint(1, 4)
+        # Redis 7.0 converts to the large encoding when it adds a long member, 7.2 and Valkey before all else.
+        members = MEMBERS if count == 1 and "xx" not in words else MEMBERS[:-1]
+        for _ in range(count):
             words += [self.some(SCORES, BAD_SCORES), self.some(members)]
         return [words[0], *(["incr"] if incr else []), *words[1:]]
 

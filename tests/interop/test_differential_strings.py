@@ -26,9 +26,9 @@ FAR_S = "32503680000"
 class Maker:
     """Makes commands: mostly right ones, some wrong.
 
-    Not made are those that Redis 7.2 answers otherwise than the live server: Redis 7.0 looks for a key before it
-    reads the range of BITCOUNT and BITPOS, Valkey 9 deletes a key SET with a deadline in the past, checks the deadline of GETEX before it looks for the key and
-    has an event of its own for one in the past.
+    Not made are those that Redis 7.2 answers otherwise than the live server. Redis 7.0 looks for a key before it
+    reads the range of BITCOUNT and BITPOS. Valkey 9 deletes a key SET with a deadline in the past, checks the
+    deadline of GETEX before it looks for the key, and has an event of its own for one in the past.
     """
 
     def __init__(self, seed: int, kind: str) -> None:
@@ -44,7 +44,8 @@ class Maker:
     def value(self) -> str:
         return self.some(
             "", "0", "1", "-1", "10", "hello", "the quick brown fox", "3.5", "1e3", "9223372036854775807", " 1", "01",
-            "x" * 50, "-9223372036854775808", "foobared", "\x7f\x00\x01", "0.1", "5.0e3", "inf", "ohmytext", "mynewtext",
+            "x" * 50, "-9223372036854775808", "foobared", "\x7f\x00\x01", "0.1", "5.0e3", "inf", "ohmytext",
+            "mynewtext",
         )  # fmt: skip
 
     def integer(self) -> str:
@@ -54,7 +55,9 @@ class Maker:
         )  # fmt: skip
 
     def position(self) -> str:
-        return self.some("0", "1", "2", "-1", "-2", "3", "5", "7", "9", "20", "100", "-100", *([] if self.older else ["x"]))
+        return self.some(
+            "0", "1", "2", "-1", "-2", "3", "5", "7", "9", "20", "100", "-100", *([] if self.older else ["x"])
+        )
 
     def small(self) -> str:
         return self.some("0", "1", "2", "-1", "-2", "3", "5", "7", "8", "9", "20", "100", "-100", "x", "1.5")

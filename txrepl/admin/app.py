@@ -7,7 +7,8 @@ client's address for the log. Whatever is raised becomes a problem in one place;
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final
 
 from klein import Klein
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,7 +21,15 @@ from twisted.web.server import Request
 from txrepl.admin import information, openapi, text, views
 from txrepl.admin.bodies import Follow, prefers_text, read_follow, read_info_query, read_query, read_wait
 from txrepl.admin.pace import Pace
-from txrepl.admin.problems import CONTENT_TYPE, UNEXPECTED, Conflict, NotFound, NotReached, Problem, Unavailable
+from txrepl.admin.problems import (
+    CONTENT_TYPE,
+    UNEXPECTED,
+    ConflictError,
+    NotFoundError,
+    NotReachedError,
+    Problem,
+    UnavailableError,
+)
 from txrepl.admin.problems import problem_of as find_problem
 from txrepl.admin.selves import is_ourselves
 from txrepl.node import Node
@@ -81,6 +90,7 @@ class Admin:
     def __init__(self, node: Node, clock: IReactorTime, pace: Pace, *, needs_token: bool) -> None:
         self._node = node
         self._clock = clock
+        self._seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
         self._pace = pace
         self._needs_token = needs_token
         self._log = Logger(namespace="txrepl.admin")
@@ -124,7 +134,7 @@ class Admin:
         """The data can be read, and is being kept current."""
         reason = views.unready(self._node)
         if reason is not None:
-            raise Unavailable(reason)
+            raise UnavailableError(reason)
         return json_answer(request, {"status": "ready"})
 
     # -- facts --------------------------------------------------------------------------------------------------
@@ -169,7 +179,7 @@ class Admin:
         """Follow another primary, or none."""
         wait_s = read_wait(query_of(request, "wait"))
         content_type = request.requestHeaders.getRawHeaders("content-type", [""])[0]
-        target = read_follow(content_type, request.content.read())
+        target = read_follow(content_type, body_of(request))
         changed = self._follow(target, client_of(request))
         if not wait_s:
             return json_answer(request, self._role_now(changed), 202)
@@ -189,7 +199,7 @@ class Admin:
         number = int(id) if id.isascii() and id.isdigit() and len(id) < 20 else -1
         found = node.primary.replicas.get(number)
         if found is None or found.outlet is None:
-            raise NotFound("no attached replica has this id; GET /v1/replicas lists them")
+            raise NotFoundError("no attached replica has this id; GET /v1/replicas lists them")
         shown = views.replica(found, node.feed.history.offset, node.now())
         node.log("notice", f"Disconnecting replica {found.name} (user request from '{client_of(request)}')")
         found.outlet.close(flush=False)
@@ -199,11 +209,11 @@ class Admin:
         """Change the role; False if it is that already."""
         node = self._node
         if views.is_loading_file(node):
-            raise Unavailable("loading the dataset from disk: the role can change when that is done")
+            raise UnavailableError("loading the dataset from disk: the role can change when that is done")
         if not target.host:
             return node.promote(who)
         if is_ourselves(node.config, node.settings, target.host, target.port):
-            raise Conflict("a node cannot be its own primary")
+            raise ConflictError("a node cannot be its own primary")
         return node.replicate_from(target.host, target.port, who)
 
     def _role_now(self, changed: bool) -> views.Json:
@@ -217,17 +227,17 @@ class Admin:
         """Wait until the node is what was asked for; cancelled when the client goes.
 
         Raises:
-            Conflict: somebody else changed the role meanwhile.
-            NotReached: time is up.
+            ConflictError: somebody else changed the role meanwhile.
+            NotReachedError: time is up.
         """
         node = self._node
-        deadline = self._clock.seconds() + wait_s
+        deadline = self._seconds() + wait_s
         while not views.has_role(node, target.host, target.port):
             if (node.link.host, node.link.port) != (target.host, target.port):
-                raise Conflict("the role was changed again meanwhile", link=views.link(node, node.now()))
-            left_s = deadline - self._clock.seconds()
+                raise ConflictError("the role was changed again meanwhile", link=views.link(node, node.now()))
+            left_s = deadline - self._seconds()
             if left_s <= 0:
-                raise NotReached(_not_reached(node, wait_s), link=views.link(node, node.now()))
+                raise NotReachedError(_not_reached(node, wait_s), link=views.link(node, node.now()))
             await deferLater(self._clock, min(POLL_S, left_s))
 
 
@@ -240,6 +250,14 @@ def _not_reached(node: Node, wait_s: float) -> str:
 def query_of(request: Request, *known: str) -> dict[str, str]:
     """The query's parameters, all of them known."""
     return read_query(query_bytes(request), known)
+
+
+def body_of(request: Request) -> bytes:
+    """The whole body, from its beginning."""
+    content: BinaryIO | None = request.content
+    assert content is not None
+    content.seek(0)
+    return content.read()
 
 
 def query_bytes(request: Request) -> bytes:

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from txrepl.admin.problems import Forbidden, Malformed, Unauthorized
+from txrepl.admin.problems import ForbiddenError, MalformedError, UnauthorizedError
 from txrepl.errors import ConfigError
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -96,12 +96,12 @@ class Guard:
         """Let a request pass.
 
         Raises:
-            Malformed: its method or Host is none.
-            Unauthorized: it lacks the token.
-            Forbidden: it comes from elsewhere.
+            MalformedError: its method or Host is none.
+            UnauthorizedError: it lacks the token.
+            ForbiddenError: it comes from elsewhere.
         """
         if not _METHOD.fullmatch(asked.method):
-            raise Malformed("the method is not one of HTTP's")
+            raise MalformedError("the method is not one of HTTP's")
         name = self._host_name(asked.hosts)
         if asked.path in OPEN_PATHS:
             return
@@ -109,14 +109,14 @@ class Guard:
             self._check_token(asked.authorizations)
         writes = asked.method not in SAFE_METHODS
         if (writes or not self._token) and not self._is_ours(name, asked.local_address):
-            raise Forbidden("the Host header does not name this server: use its address, or localhost")
+            raise ForbiddenError("the Host header does not name this server: use its address, or localhost")
         if writes:
             self._check_origin(asked.origins, asked.hosts[0])
 
     def _host_name(self, hosts: tuple[str, ...]) -> str:
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if match is None:
-            raise Malformed("exactly one Host header with a name or address is needed")
+            raise MalformedError("exactly one Host header with a name or address is needed")
         return match[1].strip("[]").lower()
 
     def _check_token(self, authorizations: tuple[str, ...]) -> None:
@@ -124,7 +124,7 @@ class Guard:
         scheme, _, token = given.partition(" ")
         same = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._token)
         if scheme.lower() != "bearer" or not same:
-            raise Unauthorized("send the header 'Authorization: Bearer TOKEN' with the value of http-token")
+            raise UnauthorizedError("send the header 'Authorization: Bearer TOKEN' with the value of http-token")
 
     def _is_ours(self, name: str, local_address: str) -> bool:
         return is_loopback(name) or (bool(name) and name in {self._bound_host, local_address.lower()})
@@ -133,7 +133,7 @@ class Guard:
         for origin in origins:
             scheme, separator, place = origin.lower().partition("://")
             if not separator or not place or _with_port(place, scheme) != _with_port(host.lower(), scheme):
-                raise Forbidden("the Origin header names another site: a web page may not do this")
+                raise ForbiddenError("the Origin header names another site: a web page may not do this")
 
 
 def _with_port(place: str, scheme: str) -> str:

@@ -1,7 +1,7 @@
 """What a request carries: query and body, read and checked field by field, pure.
 
-A request that cannot be read is `Malformed`; one that can be read and makes no sense is `Invalid` and names the
-field. Unknown fields are refused: a misspelt `no_noe=true` must not be taken for something else.
+A request that cannot be read is a `MalformedError`; one that can be read and makes no sense is an `InvalidError` and
+names the field. Unknown fields are refused: a misspelt `no_noe=true` must not be taken for something else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from txrepl.admin.problems import Invalid, Malformed, UnsupportedType
+from txrepl.admin.problems import InvalidError, MalformedError, UnsupportedTypeError
 
 BODY_MAX_BYTES: Final = 64 * 1024
 FIELDS_MAX: Final = 64
@@ -40,8 +40,8 @@ def read_query(query: bytes, known: Collection[str]) -> dict[str, str]:
         known: the names that the path understands.
 
     Raises:
-        Malformed: it is no query.
-        Invalid: a parameter is unknown or given twice.
+        MalformedError: it is no query.
+        InvalidError: a parameter is unknown or given twice.
     """
     return _once(_pairs(query, "query"), known, "parameter")
 
@@ -50,12 +50,12 @@ def read_info_query(query: bytes) -> list[str]:
     """The INFO sections that are asked for, in lower case; `section` may be repeated or hold a list with commas.
 
     Raises:
-        Malformed, Invalid: it is refused.
+        MalformedError, InvalidError: it is refused.
     """
     wanted: list[str] = []
     for name, value in _pairs(query, "query"):
         if name != "section":
-            raise Invalid(_named(name), "unknown parameter; known: section")
+            raise InvalidError(_named(name), "unknown parameter; known: section")
         wanted += [word.strip().lower() for word in value.split(",") if word.strip()]
     return wanted
 
@@ -78,12 +78,12 @@ def read_wait(query: dict[str, str]) -> float:
     """`wait`: how long to wait for the outcome, in seconds; 0 = not at all.
 
     Raises:
-        Invalid: it is no number from 0 to 3600.
+        InvalidError: it is no number from 0 to 3600.
     """
     text = query.get("wait", "0")
     seconds = float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else math.nan
     if not 0 <= seconds <= WAIT_MAX_S:
-        raise Invalid("wait", f"a number of seconds from 0 to {WAIT_MAX_S} is needed")
+        raise InvalidError("wait", f"a number of seconds from 0 to {WAIT_MAX_S} is needed")
     return seconds
 
 
@@ -94,7 +94,7 @@ def read_follow(content_type: str, body: bytes) -> Follow:
         content_type: the value of the header, with its parameters; empty if there is none.
 
     Raises:
-        Malformed, Invalid, UnsupportedType: it is refused.
+        MalformedError, InvalidError, UnsupportedTypeError: it is refused.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
@@ -102,7 +102,7 @@ def read_follow(content_type: str, body: bytes) -> Follow:
         return _follow(given, _form_port, _form_flag)
     if kind == _JSON or (kind.startswith("application/") and kind.endswith("+json")):
         return _follow(_json_object(body), _json_port, _json_flag)
-    raise UnsupportedType(f"the body must be {_JSON} or {_FORM}")
+    raise UnsupportedTypeError(f"the body must be {_JSON} or {_FORM}")
 
 
 # -- forms and queries ------------------------------------------------------------------------------------------
@@ -122,16 +122,18 @@ def _pairs(text: bytes, what: str) -> list[tuple[str, str]]:
             else []
         )
     except ValueError:
-        raise Malformed(f"the {what} is not name=value pairs in UTF-8, joined by &, at most {FIELDS_MAX}") from None
+        raise MalformedError(
+            f"the {what} is not name=value pairs in UTF-8, joined by &, at most {FIELDS_MAX}"
+        ) from None
 
 
 def _once(pairs: list[tuple[str, str]], known: Collection[str], what: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise Invalid(_named(name), f"unknown {what}; known: {', '.join(sorted(known)) or 'none'}")
+            raise InvalidError(_named(name), f"unknown {what}; known: {', '.join(sorted(known)) or 'none'}")
         if name in found:
-            raise Invalid(name, "given twice")
+            raise InvalidError(name, "given twice")
         found[name] = value
     return found
 
@@ -156,12 +158,12 @@ def _json_object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Malformed("the body is not JSON in UTF-8") from None
+        raise MalformedError("the body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
-        raise Invalid("body", "a JSON object is needed")
+        raise InvalidError("body", "a JSON object is needed")
     for name in found:
         if name not in _FOLLOW_FIELDS:
-            raise Invalid(_named(name), f"unknown field; known: {', '.join(sorted(_FOLLOW_FIELDS))}")
+            raise InvalidError(_named(name), f"unknown field; known: {', '.join(sorted(_FOLLOW_FIELDS))}")
     return found
 
 
@@ -197,20 +199,20 @@ def _follow(
 ) -> Follow:
     no_one = read_flag(given["no_one"]) if "no_one" in given else False
     if no_one is None:
-        raise Invalid("no_one", "true or false is needed")
+        raise InvalidError("no_one", "true or false is needed")
     if no_one:
         for name in ("host", "port"):
             if name in given:
-                raise Invalid(name, "cannot be given together with no_one")
+                raise InvalidError(name, "cannot be given together with no_one")
         return Follow()
     if "host" not in given:
-        raise Invalid("host", "missing: give host and port, or no_one=true")
+        raise InvalidError("host", "missing: give host and port, or no_one=true")
     host = given["host"]
     if not isinstance(host, str) or not re.fullmatch(HOST_PATTERN, host):
-        raise Invalid("host", "a host name or an address is needed")
+        raise InvalidError("host", "a host name or an address is needed")
     if "port" not in given:
-        raise Invalid("port", "missing: give host and port, or no_one=true")
+        raise InvalidError("port", "missing: give host and port, or no_one=true")
     port = read_port(given["port"])
     if port is None or not 0 < port < 65536:
-        raise Invalid("port", "a whole number from 1 to 65535 is needed")
+        raise InvalidError("port", "a whole number from 1 to 65535 is needed")
     return Follow(host, port)

@@ -19,7 +19,7 @@ from txrepl.errors import CommandError, TxreplError
 CONTENT_TYPE: Final = "application/problem+json"
 
 
-class Refused(TxreplError):
+class RefusedError(TxreplError):
     """A request is refused.
 
     Parameters:
@@ -33,35 +33,35 @@ class Refused(TxreplError):
         self.members: dict[str, Any] = members
 
 
-class Malformed(Refused):
+class MalformedError(RefusedError):
     """The request cannot be read: its body, query, path or Host is no such thing."""
 
 
-class Unauthorized(Refused):
+class UnauthorizedError(RefusedError):
     """The token is missing or wrong."""
 
 
-class Forbidden(Refused):
+class ForbiddenError(RefusedError):
     """The request comes from where none is accepted: a foreign Origin, a Host that is not ours."""
 
 
-class NotFound(Refused):
+class NotFoundError(RefusedError):
     """What the path names does not exist."""
 
 
-class Conflict(Refused):
+class ConflictError(RefusedError):
     """The node's state does not allow it."""
 
 
-class TooLarge(Refused):
+class TooLargeError(RefusedError):
     """The body is over the bound."""
 
 
-class UnsupportedType(Refused):
+class UnsupportedTypeError(RefusedError):
     """The body is of a type that is not read here."""
 
 
-class Invalid(Refused):
+class InvalidError(RefusedError):
     """A field or parameter is missing, unknown, of the wrong type, or out of range.
 
     Parameters:
@@ -73,11 +73,11 @@ class Invalid(Refused):
         super().__init__(f"{field}: {detail}", errors=[{"field": field, "detail": detail}])
 
 
-class Unavailable(Refused):
+class UnavailableError(RefusedError):
     """Not now; the same request may succeed later."""
 
 
-class NotReached(Refused):
+class NotReachedError(RefusedError):
     """The awaited state was not reached in time."""
 
 
@@ -91,19 +91,19 @@ class Kind:
 
 
 TABLE: Final[tuple[tuple[type[Exception], Kind], ...]] = (
-    (Malformed, Kind(400, "malformed", "The request cannot be read")),
-    (Unauthorized, Kind(401, "unauthorized", "A bearer token is needed")),
-    (Forbidden, Kind(403, "forbidden", "The request comes from a foreign place")),
-    (NotFound, Kind(404, "not-found", "There is no such thing")),
+    (MalformedError, Kind(400, "malformed", "The request cannot be read")),
+    (UnauthorizedError, Kind(401, "unauthorized", "A bearer token is needed")),
+    (ForbiddenError, Kind(403, "forbidden", "The request comes from a foreign place")),
+    (NotFoundError, Kind(404, "not-found", "There is no such thing")),
     (NoRoute, Kind(404, "not-found", "There is no such thing")),
     (MethodNotAllowed, Kind(405, "method-not-allowed", "The path does not have this method")),
-    (Conflict, Kind(409, "conflict", "The node's state does not allow it")),
+    (ConflictError, Kind(409, "conflict", "The node's state does not allow it")),
     (CommandError, Kind(409, "conflict", "The node's state does not allow it")),
-    (TooLarge, Kind(413, "too-large", "The body is too large")),
-    (UnsupportedType, Kind(415, "unsupported-type", "The body's type is not read here")),
-    (Invalid, Kind(422, "invalid", "A field is not valid")),
-    (Unavailable, Kind(503, "unavailable", "Not now")),
-    (NotReached, Kind(504, "not-reached", "The state was not reached in time")),
+    (TooLargeError, Kind(413, "too-large", "The body is too large")),
+    (UnsupportedTypeError, Kind(415, "unsupported-type", "The body's type is not read here")),
+    (InvalidError, Kind(422, "invalid", "A field is not valid")),
+    (UnavailableError, Kind(503, "unavailable", "Not now")),
+    (NotReachedError, Kind(504, "not-reached", "The state was not reached in time")),
     (HTTPException, Kind(400, "malformed", "The request cannot be read")),
 )
 """The first row whose type matches counts."""
@@ -135,7 +135,7 @@ class Problem:
 def problem_of(error: BaseException) -> Problem:
     """The answer to an exception that a request raised."""
     kind = next((kind for known, kind in TABLE if isinstance(error, known)), UNEXPECTED)
-    if isinstance(error, Refused):
+    if isinstance(error, RefusedError):
         return Problem(kind, error.detail, error.members, _headers(kind))
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))

@@ -6,28 +6,29 @@ and cut off. Idle connections and slow bodies end after a minute.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from txrepl.admin.app import Admin, refuse
 from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
 from txrepl.admin.pace import Pace
-from txrepl.admin.problems import Malformed, Refused, TooLarge, problem_of
+from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of
 from txrepl.node import Node
 
 DRAINED_MAX_BYTES: Final = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its sender gets to read the answer."""
 IDLE_MAX_S: Final = 60
 SAMPLE_S: Final = 1.0
-_TOO_LARGE: Final = TooLarge(f"a body has at most {BODY_MAX_BYTES} bytes here")
+_TOO_LARGE: Final = TooLargeError(f"a body has at most {BODY_MAX_BYTES} bytes here")
 
 
 class BoundedRequest(Request):
@@ -43,7 +44,7 @@ class BoundedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802
         """The headers are complete, and announce a body of so many bytes; None = unknown."""
-        self.content = BytesIO()
+        self.content = self._kept = BytesIO()
         if length is not None and length > DRAINED_MAX_BYTES:
             self._cut_off()
 
@@ -51,7 +52,7 @@ class BoundedRequest(Request):
         """A piece of the body came."""
         self.body_bytes += len(data)
         if not self.is_too_large:
-            self.content.write(data)
+            self._kept.write(data)
         elif self.body_bytes > DRAINED_MAX_BYTES:
             self._cut_off()
 
@@ -72,8 +73,16 @@ class BoundedRequest(Request):
             f"HTTP/1.1 {problem.kind.status} Request Entity Too Large\r\n"
             f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
-        self.channel.transport.write(head.encode() + body)
-        self.channel.loseConnection()
+        channel: Any = self.channel
+        channel.transport.write(head.encode() + body)
+        channel.loseConnection()
+
+
+class Behind(Protocol):
+    """A resource as the gate needs it."""
+
+    def render(self, request: Any) -> Any:
+        """Answer a request."""
 
 
 class Gate(Resource):
@@ -84,9 +93,9 @@ class Gate(Resource):
         behind: the app.
     """
 
-    isLeaf = True
+    isLeaf = True  # noqa: N815
 
-    def __init__(self, guard: Guard, behind: IResource) -> None:
+    def __init__(self, guard: Guard, behind: Behind) -> None:
         super().__init__()
         self._guard = guard
         self._behind = behind
@@ -97,16 +106,17 @@ class Gate(Resource):
             self._guard.check(_asked(request))
             if isinstance(request, BoundedRequest) and request.is_too_large:
                 raise _TOO_LARGE
-        except Refused as refused:
+        except RefusedError as refused:
             return refuse(request, problem_of(refused))
-        return cast("bytes | int", self._behind.render(request))
+        rendered: bytes | int = self._behind.render(request)
+        return rendered
 
 
 def _asked(request: Request) -> Asked:
     try:
         path = unquote_to_bytes(request.path).decode("utf-8")
     except UnicodeDecodeError:
-        raise Malformed("the path is not UTF-8") from None
+        raise MalformedError("the path is not UTF-8") from None
     address = request.getHost()
 
     def header(name: str) -> tuple[str, ...]:
@@ -135,12 +145,14 @@ class AdminSite(Site):
     requestFactory = BoundedRequest  # noqa: N815
     noisy = False
 
-    def __init__(self, resource: IResource, node: Node, pace: Pace, clock: IReactorTime) -> None:
+    def __init__(self, resource: Resource, node: Node, pace: Pace, clock: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_MAX_S, reactor=clock)
+
+        seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
 
         def sample() -> None:
             history = node.feed.history
-            pace.sample(clock.seconds(), history.replid, history.offset)
+            pace.sample(seconds(), history.replid, history.offset)
 
         self._sampling = LoopingCall(sample)
         self._sampling.clock = clock

@@ -6,7 +6,7 @@ be shown alone; the page ends with the curl lines that act.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -205,7 +205,7 @@ def _wrap(text: str, indent: str) -> Iterator[str]:
     yield indent + line
 
 
-def _table(rows: list[tuple[str, ...]], right: set[int]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]], right: set[int]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -237,15 +237,8 @@ def bar(share: float, width: int = 50) -> str:
 
 def size(count: int) -> str:
     """Bytes with a unit, as people read them."""
-    amount: float = count
-    if count < 1024:
-        return f"{count} B"
-    unit = ""
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        amount /= 1024
-        if amount < 1024:
-            break
-    return f"{amount:.1f} {unit}"
+    unit = min(max(count.bit_length() - 1, 0) // 10, 4)
+    return f"{count / 1024**unit:.1f} {'_KMGT'[unit]}iB" if unit else f"{count} B"
 
 
 def duration(seconds: float) -> str:

@@ -171,12 +171,15 @@ def _decision(record: SyncRecord, backlog_bytes: int) -> Json:
         "answer": "partial" if made.accepted else "full",
         "reason": printable(made.reason),
         "missing_bytes": made.missing_bytes,
-        "advice": (
-            f"a repl-backlog-size of {backlog_bytes + made.missing_bytes} bytes or more would have allowed a partial one"
-            if made.missing_bytes > 0
-            else None
-        ),
+        "advice": _advice(made.missing_bytes, backlog_bytes),
     }
+
+
+def _advice(missing_bytes: int, backlog_bytes: int) -> str | None:
+    """What would have avoided a full sync, where a number says it."""
+    if missing_bytes <= 0:
+        return None
+    return f"a repl-backlog-size of {backlog_bytes + missing_bytes} bytes or more would have allowed a partial one"
 
 
 # -- the server -------------------------------------------------------------------------------------------------

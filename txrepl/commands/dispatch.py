@@ -82,6 +82,7 @@ class Dispatcher:
         gate: flag bits of commands that may be refused in the server's present state; whoever changes that
             state (loading, roles, the link, failed saves) calls `set_gate`.
         waiters: the blocked sessions.
+        pause_flags: flag bits of the commands that CLIENT PAUSE holds back; 0 when it holds none.
     """
 
     def __init__(self, server: Server, table: CommandTable, propagation: Propagation) -> None:
@@ -93,6 +94,8 @@ class Dispatcher:
         self.link_is_stale: bool = False
         self.read_only: bool = False
         self.save_failed: bool = False
+        self.pause_flags: int = 0
+        self._state_gate: int = 0
         self._propagation = propagation
 
     def set_gate(self, *, read_only: bool, stale: bool, loading: bool, save_failed: bool, min_replicas: bool) -> None:
@@ -101,11 +104,20 @@ class Dispatcher:
         self.link_is_stale = stale
         self.save_failed = save_failed
         if stale or loading:
-            self.gate = EVERY_COMMAND
+            self._state_gate = EVERY_COMMAND
         elif read_only or save_failed or min_replicas:
-            self.gate = WRITE | MAY_REPLICATE
+            self._state_gate = WRITE | MAY_REPLICATE
         else:
-            self.gate = 0
+            self._state_gate = 0
+        self.gate = self._state_gate | self.pause_flags
+
+    def pause(self, flags: int) -> None:
+        """Hold back commands with any of these flags (`EVERY_COMMAND`: all), or with 0 let those held back go on."""
+        self.pause_flags = flags
+        self.gate = self._state_gate | flags
+        if not flags:
+            for session in self.waiters.of_kind("pause"):
+                self.unblock(session, NO_REPLY)
 
     # -- serving ------------------------------------------------------------------------------------------------
 
@@ -119,6 +131,7 @@ class Dispatcher:
         keyspace = self.keyspace
         append = out.append
         started = perf_counter_ns()
+        command: Command | None = None
         used = 0
         for argv in batch:
             used += 1
@@ -154,6 +167,8 @@ class Dispatcher:
                 append(b"+OK\r\n")
             elif isinstance(reply, NoReply):
                 if isinstance(reply, Blocked):
+                    if reply.kind == "pause":
+                        used -= 1
                     self._block(session, reply, argv)
             else:
                 append(encode(reply, session.proto))
@@ -161,6 +176,8 @@ class Dispatcher:
                 self.serve_ready()
             if session.flags & STOP:
                 break
+        if command is not None:
+            session.last_command = command.name
         self.server.stats.commands += used
         return used
 
@@ -171,6 +188,8 @@ class Dispatcher:
             return NO_REPLY
         started = perf_counter_ns()
         reply = self._checked(session, argv, started)
+        if isinstance(reply, Blocked) and reply.kind == "pause":
+            return reply
         if flags & REPLICA and not isinstance(reply, NoReply):
             return self._replica_replied(session, argv, reply)
         if session.flags & (REPLY_OFF | REPLY_SKIP):
@@ -191,6 +210,7 @@ class Dispatcher:
 
     def _checked(self, session: Session, argv: list[bytes], started: int) -> Reply:
         command = self.table.resolve(argv)
+        session.last_command = command.name if command is not None else ""
         refusal = self._refusal(session, command, argv)
         if refusal is not None:
             if command is not None:
@@ -204,6 +224,8 @@ class Dispatcher:
                 session.flags |= MULTI_FAILED
             return refusal
         assert command is not None
+        if self.pause_flags and self._is_paused(session, command):
+            return Blocked([], 0, kind="pause")
         if session.flags & IN_MULTI and command.name not in _UNQUEUED:
             session.queue.append(argv)
             return QUEUED
@@ -253,7 +275,9 @@ class Dispatcher:
             return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
         flags = command.flags
         if session.flags & UNAUTHENTICATED and not flags & NO_AUTH:
-            return CommandError("NOAUTH Authentication required.")
+            if self.server.config.get_str("requirepass"):
+                return CommandError("NOAUTH Authentication required.")
+            session.flags &= ~UNAUTHENTICATED  # the password was taken away meanwhile
         if session.flags & IN_MULTI and flags & NO_MULTI:
             return CommandError("ERR Command not allowed inside a transaction")
         writes = flags & (WRITE | MAY_REPLICATE) or (command.name == "exec" and self._queue_writes(session))
@@ -291,6 +315,15 @@ class Dispatcher:
         if self.read_only and flags & WRITE:
             return CommandError("READONLY You can't write against a read only replica.")
         return None
+
+    def _is_paused(self, session: Session, command: Command) -> bool:
+        """Whether CLIENT PAUSE holds the command back; replicas and the primary are never paused."""
+        if session.flags & (REPLICA | PRIMARY):
+            return False
+        flags = command.flags
+        if command.name == "exec" and self._queue_writes(session):
+            flags |= WRITE
+        return bool(self.pause_flags == EVERY_COMMAND or flags & self.pause_flags)
 
     def _queue_writes(self, session: Session) -> bool:
         return any((known := self.table.resolve(argv)) is not None and known.flags & WRITE for argv in session.queue)

@@ -128,7 +128,7 @@ def _step(found: tuple[int, list[bytes]]) -> tuple[int, list[bytes]]:
     summary="Walks over the keys of the database with a cursor.",
     complexity="O(1) per call, O(N) for a whole walk over N keys.",
     categories="keyspace",
-    tips=("nondeterministic_output", "request_policy:special"),
+    tips=("nondeterministic_output", "request_policy:special", "response_policy:special"),
 )
 def scan(s: Session, argv: list[bytes]) -> Reply:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. A type that nobody knows matches nothing, as in 7.2."""
@@ -172,7 +172,7 @@ def keys_matching(s: Session, argv: list[bytes]) -> Reply:
     since="1.0.0",
     summary="Names a random key.",
     categories="keyspace",
-    tips=("request_policy:all_shards", "nondeterministic_output"),
+    tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"),
 )
 def randomkey(s: Session, argv: list[bytes]) -> Reply:
     """RANDOMKEY."""

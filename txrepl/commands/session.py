@@ -63,6 +63,12 @@ class Outlet(Protocol):
     def resume(self) -> None:
         """Go on with the requests that came while the session was blocked."""
 
+    def pending_input(self) -> int:
+        """Bytes received that are no whole request yet."""
+
+    def pending_output(self) -> int:
+        """Bytes that wait for the socket."""
+
 
 class NoOutlet:
     """The outlet of a session that nobody listens to."""
@@ -76,6 +82,14 @@ class NoOutlet:
     def resume(self) -> None:
         """Nothing is waiting."""
 
+    def pending_input(self) -> int:
+        """Nothing comes in."""
+        return 0
+
+    def pending_output(self) -> int:
+        """Nothing goes out."""
+        return 0
+
 
 class Blocked(NoReply):
     """What a blocking handler returns when it has to wait.
@@ -87,7 +101,7 @@ class Blocked(NoReply):
         keys: the keys waited for, in the client's database.
         timeout_ms: how long at most, in ms; 0 = for ever.
         on_timeout: the reply when time is up or the client is unblocked by CLIENT UNBLOCK … TIMEOUT.
-        kind: what is waited for: `key`, or `replicas` (WAIT).
+        kind: what is waited for: `key`, `replicas` (WAIT), or `pause` (the end of CLIENT PAUSE).
     """
 
     __slots__ = ("keys", "kind", "on_timeout", "timeout_ms")
@@ -122,6 +136,8 @@ class Server(Protocol):
         loading: the load that goes on, None if none.
         run_id: 40 hexadecimal digits of this run.
         started_ms: when the server started, unix ms.
+        expires_actively: due keys are deleted without being looked at (DEBUG SET-ACTIVE-EXPIRE).
+        cron_paused: periodic work is stopped (DEBUG PAUSE-CRON).
     """
 
     keyspace: Keyspace
@@ -138,6 +154,8 @@ class Server(Protocol):
     loading: Loading | None
     run_id: str
     started_ms: int
+    expires_actively: bool
+    cron_paused: bool
 
     def log(self, level: str, message: str) -> None:
         """Write a line; levels are `debug`, `verbose`, `notice`, `warning`."""
@@ -153,6 +171,18 @@ class Server(Protocol):
 
     def disconnect(self, session: Session, *, flush: bool = True) -> None:
         """Close a client's connection, after its pending output if `flush`."""
+
+    def primary_session(self) -> Session | None:
+        """The session that applies the primary's stream, None while there is none."""
+
+    def pause(self, duration_ms: int, *, everything: bool) -> None:
+        """CLIENT PAUSE: hold back the clients' commands (only writing ones unless `everything`) for a while."""
+
+    def unpause(self) -> None:
+        """CLIENT UNPAUSE."""
+
+    def flushed_all(self) -> None:
+        """FLUSHALL has run: a snapshot under way is stale, and save points want the empty dataset on disk."""
 
     def replicate_from(self, host: str, port: int, who: str) -> bool:
         """REPLICAOF; False if that is the primary already. `who` describes the client for the log."""
@@ -187,8 +217,16 @@ class Server(Protocol):
             CommandError: it was refused.
         """
 
-    def reload(self, *, save: bool, flush: bool) -> None:
+    def abort_shutdown(self) -> bool:
+        """SHUTDOWN ABORT; False if none is under way."""
+
+    def reload(self, *, save: bool, flush: bool, merge: bool = True) -> None:
         """DEBUG RELOAD: save, then load what was saved.
+
+        Parameters:
+            save: save first; without it, an existing file is loaded.
+            flush: drop what there is; without it, add the file's keys to it.
+            merge: keys of the file replace keys of the same name, instead of being an error.
 
         Raises:
             CommandError: it failed.
@@ -301,6 +339,12 @@ class Session:
                 del watched[key]
         self.watched = []
         self.flags &= ~WATCH_BROKEN
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the client came over loopback or a Unix socket (`connIsLocal`)."""
+        host = self.address.rpartition(":")[0].strip("[]")
+        return host.startswith(("127.", "/", "::ffff:127.")) or host == "::1"
 
     @property
     def may_block(self) -> bool:

@@ -15,7 +15,7 @@ from txrepl.commands.session import Session
 from txrepl.commands.table import Family, key_at
 from txrepl.commands.zset_values import insert, score_argument, settle_removal
 from txrepl.errors import SYNTAX, CommandError
-from txrepl.keyspace.database import Event
+from txrepl.keyspace.database import Event, Limits
 from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, format_double
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
@@ -108,6 +108,12 @@ def _add_one(s: Session, key: bytes, score: float, member: bytes) -> int:
     return 1 if old is None else 0
 
 
+def _hints_at_large(pairs: list[tuple[float, bytes]], limits: Limits) -> bool:
+    """Whether ZADD takes the large encoding before it adds anything (`zsetTypeMaybeConvert`)."""
+    longest = limits.zset_value
+    return len(pairs) > limits.zset_entries or any(len(member) > longest for _, member in pairs)
+
+
 def _add(s: Session, key: bytes, options: int, pairs: list[tuple[float, bytes]]) -> Reply:
     """Add or update the pairs; answers ZADD's counts, or with INCR the new score."""
     db = s.db
@@ -118,7 +124,7 @@ def _add(s: Session, key: bytes, options: int, pairs: list[tuple[float, bytes]])
             return None if options & _INCR else 0
         value = SortedSetValue()
     limits = s.keyspace.limits
-    if len(pairs) > limits.zset_entries:
+    if not value.large and _hints_at_large(pairs, limits):
         value.large = True
     scores = value.scores
     added = updated = 0

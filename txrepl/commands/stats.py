@@ -64,6 +64,12 @@ class Stats:
         self.primary_input_rate.sample(self.primary_input_bytes, now_ms)
         self.replica_output_rate.sample(self.replica_output_bytes, now_ms)
 
+    def reset(self) -> None:
+        """Begin to count anew (CONFIG RESETSTAT)."""
+        fresh = Stats()
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
     def count_error(self, code: str) -> None:
         """An error was sent; kinds are bounded as in Redis, so that no client can fill memory with new ones."""
         self.error_replies += 1

@@ -269,7 +269,6 @@ def mset(s: Session, argv: list[bytes]) -> Reply:
     since="1.0.1",
     summary="Sets several keys to strings at once, if none of them exists.",
     complexity="O(N) for N keys.",
-    tips=("request_policy:multi_shard", "response_policy:agg_min"),
 )
 def msetnx(s: Session, argv: list[bytes]) -> Reply:
     """MSETNX key value [key value …]."""

@@ -267,7 +267,9 @@ class Family:
 
     def container(self, name: str, flags: str = "", *, since: str, summary: str, group: str | None = None) -> None:
         """Declare a command that only has subcommands."""
-        self._add(Command(name, None, -2, parse_flags(flags), (), group or self.group, since, summary=summary))
+        complexity = "Depends on subcommand."
+        bits = parse_flags(flags)
+        self._add(Command(name, None, -2, bits, (), group or self.group, since, complexity, summary=summary))
 
     def _add(self, entry: Command) -> None:
         container, _, sub = entry.name.partition(" ")
@@ -284,7 +286,8 @@ class CommandTable:
     """All commands by name, with counters of its own.
 
     Attributes:
-        by_name: lower- and upper-case name → command: one look-up for the usual spellings.
+        by_name: lower- and upper-case name → command: one look-up for the usual spellings. A command with
+            subcommands is not in it: which of them is called takes `resolve`.
         commands: lower-case name → command, in order of declaration.
     """
 
@@ -296,12 +299,13 @@ class CommandTable:
                 entry = copy(declared)
                 entry.subcommands = {word: copy(sub) for word, sub in declared.subcommands.items()}
                 self.commands[entry.name] = entry
-                self.by_name[entry.name.encode()] = entry
-                self.by_name[entry.name.upper().encode()] = entry
+                if not entry.subcommands:
+                    self.by_name[entry.name.encode()] = entry
+                    self.by_name[entry.name.upper().encode()] = entry
 
     def find(self, name: bytes) -> Command | None:
         """The command of that name in any case."""
-        return self.by_name.get(name) or self.by_name.get(name.lower())
+        return self.by_name.get(name) or self.commands.get(name.lower().decode("latin-1"))
 
     def resolve(self, argv: list[bytes]) -> Command | None:
         """The command, or its subcommand, that argv calls; None if there is none such."""

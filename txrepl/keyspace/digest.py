@@ -83,9 +83,9 @@ def _sorted_set_mixed(digest: int, value: SortedSetValue, legacy: bool) -> int:
     return digest
 
 
-def _hash_mixed(digest: int, value: HashValue) -> int:
+def _hash_mixed(digest: int, value: HashValue, field_deadlines: bool) -> int:
     digest = _opened(digest, HASH)
-    deadlines = value.deadlines
+    deadlines = value.deadlines if field_deadlines else None
     for field, content in value.fields.items():
         pair = _mixed(_fresh(field), content)
         if deadlines and field in deadlines:
@@ -103,12 +103,12 @@ def _stream_mixed(digest: int, value: StreamValue) -> int:
     return digest
 
 
-def _value_mixed(digest: int, value: Value, legacy: bool) -> int:
+def _value_mixed(digest: int, value: Value, legacy: bool, field_deadlines: bool) -> int:
     """`xorObjectDigest` without the deadline. Of a module's value only the type counts: its digest is the module's."""
     if isinstance(value, bytes):
         return _mixed(_opened(digest, STRING), value)
     if isinstance(value, HashValue):
-        return _hash_mixed(digest, value)
+        return _hash_mixed(digest, value, field_deadlines)
     if isinstance(value, SortedSetValue):
         return _sorted_set_mixed(digest, value, legacy)
     if isinstance(value, SetValue):
@@ -120,7 +120,9 @@ def _value_mixed(digest: int, value: Value, legacy: bool) -> int:
     return _opened(digest, MODULE)
 
 
-def _database_steps(db: Database, final: int, legacy: bool, every: int) -> Generator[int, None, int]:
+def _database_steps(
+    db: Database, final: int, legacy: bool, field_deadlines: bool, every: int
+) -> Generator[int, None, int]:
     """Fold one database into `final`, yielding how many keys were done after each `every` keys."""
     expires = db.expires
     new = sha1
@@ -137,7 +139,7 @@ def _database_steps(db: Database, final: int, legacy: bool, every: int) -> Gener
             else:
                 final ^= from_bytes(new(new(digest.to_bytes(20, "big")).digest()).digest(), "big")
         else:
-            digest = _value_mixed(_fresh(key), value, legacy)
+            digest = _value_mixed(_fresh(key), value, legacy, field_deadlines)
             if key in expires:
                 digest ^= EXPIRES
             final ^= _sum(digest.to_bytes(SIZE, "big"))
@@ -149,7 +151,9 @@ def _database_steps(db: Database, final: int, legacy: bool, every: int) -> Gener
     return final
 
 
-def dataset_digest_steps(keyspace: Keyspace, legacy: bool = False, every: int = 1000) -> Generator[int, None, str]:
+def dataset_digest_steps(
+    keyspace: Keyspace, legacy: bool = False, field_deadlines: bool = True, every: int = 1000
+) -> Generator[int, None, str]:
     """DEBUG DIGEST in slices: yields how many keys were folded in since the last step, returns the forty hex digits.
 
     Keys that are due but not yet deleted count, as in Redis.
@@ -157,6 +161,7 @@ def dataset_digest_steps(keyspace: Keyspace, legacy: bool = False, every: int = 
     Parameters:
         keyspace: the databases; nothing may change in them between the first step and the last.
         legacy: print scores as Redis before 7.2 does.
+        field_deadlines: let it count which fields of hashes expire, as Redis from 7.4 does and Valkey does not.
         every: keys per slice.
 
     Raises:
@@ -166,18 +171,19 @@ def dataset_digest_steps(keyspace: Keyspace, legacy: bool = False, every: int = 
     for db in keyspace.databases:
         if db.data:
             final = _mixed(final, db.number.to_bytes(4, "big"))
-            final = yield from _database_steps(db, final, legacy, every)
+            final = yield from _database_steps(db, final, legacy, field_deadlines, every)
     return final.to_bytes(SIZE, "big").hex()
 
 
-def dataset_digest(keyspace: Keyspace, legacy: bool = False) -> str:
+def dataset_digest(keyspace: Keyspace, legacy: bool = False, field_deadlines: bool = True) -> str:
     """DEBUG DIGEST: forty hex digits; zeros for an empty dataset (`computeDatasetDigest`).
 
     Parameters:
         keyspace: the databases.
         legacy: print scores as Redis before 7.2 does, to compare with 6.2 and 7.0.
+        field_deadlines: let it count which fields of hashes expire, as Redis from 7.4 does and Valkey does not.
     """
-    steps = dataset_digest_steps(keyspace, legacy, 1 << 62)
+    steps = dataset_digest_steps(keyspace, legacy, field_deadlines, 1 << 62)
     while True:
         try:
             next(steps)
@@ -186,15 +192,18 @@ def dataset_digest(keyspace: Keyspace, legacy: bool = False) -> str:
             return result
 
 
-def value_digest(value: Value, deadline_ms: int | None = None, legacy: bool = False) -> str:
+def value_digest(
+    value: Value, deadline_ms: int | None = None, legacy: bool = False, field_deadlines: bool = True
+) -> str:
     """DEBUG DIGEST-VALUE of one key: forty hex digits (`xorObjectDigest`); of an absent key Redis says forty zeros.
 
     Parameters:
         value: what the key holds.
         deadline_ms: the key's deadline (unix ms), None without; only whether there is one counts.
         legacy: print scores as Redis before 7.2 does.
+        field_deadlines: let it count which fields of hashes expire, as Redis from 7.4 does and Valkey does not.
     """
-    digest = _value_mixed(0, value, legacy)
+    digest = _value_mixed(0, value, legacy, field_deadlines)
     if deadline_ms is not None:
         digest ^= EXPIRES
     return digest.to_bytes(SIZE, "big").hex()

@@ -21,17 +21,19 @@ _ROUND: Final = 1 << 63
 _DOUBLE: Final = struct.Struct("<d")
 _BITS: Final = struct.Struct("<Q")
 
-_INTEGER: Final = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
 _FLOAT: Final = re.compile(rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)\Z", re.IGNORECASE)
 _HEX_FLOAT: Final = re.compile(rb"[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?\Z", re.IGNORECASE)
 
 
 def parse_integer(text: bytes) -> int | None:
     """The 64-bit integer that `text` spells in canonical form (Redis's `string2ll`), else None."""
-    if _INTEGER.match(text) is None:
+    if not 0 < len(text) <= 20 or not b"-" <= text[:1] <= b"9":
         return None
-    value = int(text)
-    return value if INT64_MIN <= value <= INT64_MAX else None
+    try:
+        value = int(text)
+    except ValueError:
+        return None
+    return value if INT64_MIN <= value <= INT64_MAX and b"%d" % value == text else None
 
 
 def parse_float(text: bytes) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 _LEVELS: Final = {"debug": (0, "."), "verbose": (1, "-"), "notice": (2, "*"), "warning": (3, "#"), "nothing": (4, "#")}
-_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 class Log:
@@ -35,9 +35,9 @@ class Log:
         role = "C" if level == "child" else self.role()
         if level == "child":
             level = "notice"
-        rank, mark = _LEVELS[level]
-        if rank < _LEVELS[self.level][0]:
+        if not self.admits(level):
             return
+        mark = _LEVELS[level][1]
         now_ms = self._now()
         moment = time.localtime(now_ms / 1000)
         stamp = (
@@ -46,6 +46,10 @@ class Log:
         )
         text = message.replace("\n", " ").replace("\r", " ")
         self.write(f"{os.getpid()}:{role} {stamp} {mark} {text}\n")
+
+    def admits(self, level: str) -> bool:
+        """Whether lines of that level are written."""
+        return _LEVELS[level][0] >= _LEVELS[self.level][0]
 
     def write(self, text: str) -> None:
         """Write text as it is; a log that cannot be written stops nobody."""

@@ -121,9 +121,9 @@ class PrimaryLink:
     def __init__(self, node: Node, reactor: Any, connect: Callable[[str, int], Any] | None = None) -> None:
         self._node = node
         self._clock = reactor
-        self._endpoint = connect or (lambda host, port: HostnameEndpoint(
-            reactor, host, port, timeout=node.settings.timeout_s
-        ))
+        self._endpoint = connect or (
+            lambda host, port: HostnameEndpoint(reactor, host, port, timeout=node.settings.timeout_s)
+        )
         self._attempt: defer.Deferred[None] | None = None
         self._wire: LinkProtocol | None = None
         self._beat = task.LoopingCall(self._heartbeat)
@@ -237,9 +237,11 @@ class PrimaryLink:
 
         wire.receive = receive
         wire.closed.addCallback(
-            lambda _: None
-            if finished.called
-            else finished.errback(ReplicationError("I/O error trying to sync with MASTER: connection lost"))
+            lambda _: (
+                None
+                if finished.called
+                else finished.errback(ReplicationError("I/O error trying to sync with MASTER: connection lost"))
+            )
         )
         rest = wire.take_buffer()
         if rest:

@@ -66,7 +66,7 @@ class SnapshotShell:
             OSError, RdbError: it cannot be read.
         """
         node = self._node
-        loader = Loader(len(node.keyspace.databases), node.now(), drop_expired=not node.link.host)
+        loader = Loader(len(node.keyspace.databases), node.now(), node.keyspace.limits, drop_expired=not node.link.host)
         with open(self.path, "rb") as file, quiet_collector():
             while data := file.read(LOAD_BYTES):
                 loader.feed(data)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from txrepl.errors import RdbError
-from txrepl.keyspace.database import Database, Keyspace
+from txrepl.keyspace.database import Database, Keyspace, Limits
+from txrepl.keyspace.encoding import mark_large
 from txrepl.keyspace.values import HashValue, StreamValue, Value
 from txrepl.rdb import RdbReader, RdbWriter, Sink, required_version
 from txrepl.rdb.opcodes import PORTABLE_VERSION, WITH_FUNCTIONS
@@ -90,8 +91,10 @@ def _write_database(writer: RdbWriter, db: Database, after_keys: Callable[[int],
     deadline = db.expires.get
     put = writer.key
     if after_keys is None:
-        for key, value in db.data.items():
-            put(key, value, deadline(key))
+        lasting = db.data.items() if not db.expires else (item for item in db.data.items() if item[0] not in db.expires)
+        writer.strings(lasting)
+        for key, deadline_ms in db.expires.items():
+            put(key, db.data[key], deadline_ms)
         return
     for count, (key, value) in enumerate(db.data.items(), 1):
         put(key, value, deadline(key))
@@ -134,6 +137,7 @@ class Loader(Sink):
     Parameters:
         databases: how many the server has; a key beyond is an error of the file.
         now_ms: unix time in ms.
+        limits: from which sizes encodings are large.
         drop_expired: skip keys that are due (a primary loading its own file); a replica keeps them for the
             primary's DEL.
 
@@ -143,8 +147,11 @@ class Loader(Sink):
         expired: (database, key) of those skipped.
     """
 
-    def __init__(self, databases: int, now_ms: int, *, drop_expired: bool, checksum: bool = True) -> None:
+    def __init__(
+        self, databases: int, now_ms: int, limits: Limits, *, drop_expired: bool, checksum: bool = True
+    ) -> None:
         self.keyspace = Keyspace(databases, random.Random(0))
+        self.keyspace.limits = limits
         self.keyspace.now_ms = now_ms
         self.facts: dict[bytes, bytes] = {}
         self.expired: list[tuple[int, bytes]] = []
@@ -197,6 +204,8 @@ class Loader(Sink):
 
     def key(self, key: bytes, value: Value, expire_ms: int | None, idle_s: int | None, freq: int | None) -> None:
         """Insert a key."""
+        if type(value) is not bytes:
+            mark_large(value, self.keyspace.limits)
         if expire_ms is None:
             self._data[key] = value
         elif self._drop_expired and expire_ms < self._now_ms:

@@ -1,0 +1,385 @@
+"""COMMAND: the command table as clients read it.
+
+Everything here is derived from `table.Command`: the legacy key range from the key specifications
+(`populateCommandLegacyRangeSpec`), the ACL categories from flags and group (`setImplicitACLCategories`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from txrepl.commands.help import help_reply
+from txrepl.commands.session import Session
+from txrepl.commands.table import (
+    ADMIN,
+    BLOCKING,
+    FAST,
+    FLAG_NAMES,
+    PUBSUB,
+    READONLY,
+    WRITE,
+    Command,
+    CommandTable,
+    Family,
+    KeySpec,
+)
+from txrepl.errors import SYNTAX, CommandError
+from txrepl.keyspace.glob import compile_glob
+from txrepl.resp.replies import Reply, SetReply
+
+family = Family("server")
+
+CATEGORIES: Final = (
+    "keyspace",
+    "read",
+    "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
+    "admin",
+    "fast",
+    "slow",
+    "blocking",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+)
+"""Every ACL category, in Redis's order."""
+
+_GROUP_CATEGORIES: Final = {
+    "string": "string",
+    "bitmap": "bitmap",
+    "list": "list",
+    "set": "set",
+    "sorted-set": "sortedset",
+    "hash": "hash",
+    "hyperloglog": "hyperloglog",
+    "geo": "geo",
+    "stream": "stream",
+    "connection": "connection",
+    "transactions": "transaction",
+    "scripting": "scripting",
+}
+
+
+def categories(command: Command) -> list[str]:
+    """The ACL categories of a command, in Redis's order.
+
+    A container has none of its own: only its subcommands are run.
+    """
+    flags = command.flags
+    found = set(command.categories.split())
+    if command.handler is not None and command.group in _GROUP_CATEGORIES:
+        found.add(_GROUP_CATEGORIES[command.group])
+    if flags & WRITE:
+        found.add("write")
+    if flags & READONLY and command.group != "scripting":
+        found.add("read")
+    if flags & ADMIN:
+        found.update(("admin", "dangerous"))
+    if flags & PUBSUB:
+        found.add("pubsub")
+    if flags & BLOCKING:
+        found.add("blocking")
+    found.add("fast" if flags & FAST else "slow")
+    return [name for name in CATEGORIES if name in found]
+
+
+def flag_names(command: Command) -> list[str]:
+    """The names of a command's flags, in Redis's order."""
+    return [name for name, bit in FLAG_NAMES.items() if command.flags & bit]
+
+
+def key_range(command: Command) -> tuple[int, int, int]:
+    """First key, last key and step: what clients used before there were key specifications."""
+    specs = [spec for spec in command.keys if _is_range(spec)]
+    if len(command.keys) == 1 and specs:
+        spec = specs[0]
+        return spec.index, spec.last + spec.index if spec.last >= 0 else spec.last, spec.step
+    first, last = 0, 0
+    for spec in specs:
+        if spec.step != 1 or (last and last != spec.index - 1):
+            continue
+        first = first or spec.index
+        end = spec.last + spec.index if spec.last >= 0 else spec.last
+        last = end if end < 0 or (last >= 0 and end > last) else last
+    return first, last, 1 if first else 0
+
+
+def _is_range(spec: KeySpec) -> bool:
+    return spec.keyword is None and spec.count_at is None and not spec.incomplete
+
+
+# -- replies ----------------------------------------------------------------------------------------------------
+
+
+def _names(names: list[str]) -> SetReply:
+    return SetReply(names)
+
+
+def _key_spec(spec: KeySpec) -> Reply:
+    reply: dict[Reply, Reply] = {}
+    if spec.note:
+        reply[b"notes"] = spec.note.encode()
+    access, *others = spec.flags.split()
+    reply[b"flags"] = _names([access.upper(), *(other.lower() for other in others)])
+    begin: dict[Reply, Reply]
+    find: dict[Reply, Reply]
+    if spec.incomplete:
+        begin, find = {b"type": b"unknown", b"spec": {}}, {b"type": b"unknown", b"spec": {}}
+    else:
+        if spec.keyword is not None:
+            where: dict[Reply, Reply] = {b"keyword": spec.keyword.encode(), b"startfrom": spec.index}
+            begin = {b"type": b"keyword", b"spec": where}
+        else:
+            begin = {b"type": b"index", b"spec": {b"index": spec.index}}
+        if spec.count_at is not None:
+            counted: dict[Reply, Reply] = {
+                b"keynumidx": spec.count_at,
+                b"firstkey": spec.first,
+                b"keystep": spec.step,
+            }
+            find = {b"type": b"keynum", b"spec": counted}
+        else:
+            span: dict[Reply, Reply] = {b"lastkey": spec.last, b"keystep": spec.step, b"limit": spec.limit}
+            find = {b"type": b"range", b"spec": span}
+    reply[b"begin_search"] = begin
+    reply[b"find_keys"] = find
+    return reply
+
+
+def shown_name(command: Command) -> bytes:
+    """The name as COMMAND shows it: `get`, `config|get`."""
+    return command.name.encode()
+
+
+def facts(command: Command) -> Reply:
+    """The ten elements of COMMAND INFO."""
+    first, last, step = key_range(command)
+    return [
+        shown_name(command),
+        command.arity,
+        _names(flag_names(command)),
+        first,
+        last,
+        step,
+        _names(["@" + name for name in categories(command)]),
+        [tip.encode() for tip in command.tips],
+        [_key_spec(spec) for spec in command.keys],
+        [facts(sub) for sub in command.subcommands.values()],
+    ]
+
+
+def docs(command: Command) -> Reply:
+    """The map of COMMAND DOCS for one command."""
+    reply: dict[Reply, Reply] = {
+        b"summary": command.summary.encode(),
+        b"since": command.since.encode(),
+        b"group": command.group.encode(),
+    }
+    if command.complexity:
+        reply[b"complexity"] = command.complexity.encode()
+    if command.subcommands:
+        reply[b"subcommands"] = {shown_name(sub): docs(sub) for sub in command.subcommands.values()}
+    return reply
+
+
+def _named(table: CommandTable, name: bytes) -> Command | None:
+    """The command or subcommand of a name such as `get` or `config|get`."""
+    container, bar, sub = name.partition(b"|")
+    found = table.find(container)
+    return found.subcommands.get(sub.lower()) if found is not None and bar else found
+
+
+# -- commands ---------------------------------------------------------------------------------------------------
+
+
+@family.command(
+    "command",
+    -1,
+    "loading stale",
+    since="2.8.13",
+    summary="Describes every command.",
+    complexity="O(N) where N is the total number of commands",
+    categories="connection",
+    tips=("nondeterministic_output_order",),
+)
+def command_(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND."""
+    return [facts(command) for command in s.server.table.commands.values()]
+
+
+@family.command(
+    "command count",
+    2,
+    "loading stale",
+    since="2.8.13",
+    summary="Counts the commands.",
+    categories="connection",
+)
+def command_count(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND COUNT."""
+    return len(s.server.table.commands)
+
+
+@family.command(
+    "command info",
+    -2,
+    "loading stale",
+    since="2.8.13",
+    summary="Describes commands.",
+    complexity="O(N) where N is the number of commands to look up",
+    categories="connection",
+    tips=("nondeterministic_output_order",),
+)
+def command_info(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND INFO [name …]."""
+    table = s.server.table
+    if len(argv) == 2:
+        return [facts(command) for command in table.commands.values()]
+    found = [_named(table, name) for name in argv[2:]]
+    return [None if command is None else facts(command) for command in found]
+
+
+@family.command(
+    "command docs",
+    -2,
+    "loading stale",
+    since="7.0.0",
+    summary="Gives the documentation of commands.",
+    complexity="O(N) where N is the number of commands to look up",
+    categories="connection",
+    tips=("nondeterministic_output_order",),
+)
+def command_docs(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND DOCS [name …]."""
+    table = s.server.table
+    wanted = [_named(table, name) for name in argv[2:]] if len(argv) > 2 else list(table.commands.values())
+    reply: dict[Reply, Reply] = {shown_name(command): docs(command) for command in wanted if command is not None}
+    return reply
+
+
+@family.command(
+    "command list",
+    -2,
+    "loading stale",
+    since="7.0.0",
+    summary="Lists the names of commands.",
+    complexity="O(N) where N is the total number of commands",
+    categories="connection",
+    tips=("nondeterministic_output_order",),
+)
+def command_list(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]."""
+    wanted: Callable[[Command], bool] = lambda command: True  # noqa: E731
+    if len(argv) == 5 and argv[2].lower() == b"filterby":
+        wanted = _filter(argv[3].lower(), argv[4])
+    elif len(argv) > 2:
+        raise CommandError(SYNTAX)
+    return [shown_name(command) for command in _all(s.server.table) if wanted(command)]
+
+
+def _all(table: CommandTable) -> Iterator[Command]:
+    """Commands, each followed by its subcommands."""
+    for command in table.commands.values():
+        yield command
+        yield from command.subcommands.values()
+
+
+def _filter(kind: bytes, value: bytes) -> Callable[[Command], bool]:
+    if kind == b"module":
+        return lambda command: False  # no command comes from a module
+    if kind == b"aclcat":
+        category = value.decode("latin-1").lower()
+        return lambda command: category in categories(command)
+    if kind == b"pattern":
+        matches = compile_glob(value.lower())
+        return lambda command: matches(shown_name(command))
+    raise CommandError(SYNTAX)
+
+
+@family.command(
+    "command getkeys",
+    -3,
+    "loading stale",
+    since="2.8.13",
+    summary="Finds the keys in the words of a command.",
+    complexity="O(N) where N is the number of arguments to the command",
+    categories="connection",
+)
+def command_getkeys(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND GETKEYS command [arg …]."""
+    words = argv[2:]
+    return [words[position] for position, _ in _keys(s, words)[1]]
+
+
+@family.command(
+    "command getkeysandflags",
+    -3,
+    "loading stale",
+    since="7.0.0",
+    summary="Finds the keys in the words of a command, and what happens to each.",
+    complexity="O(N) where N is the number of arguments to the command",
+    categories="connection",
+)
+def command_getkeysandflags(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND GETKEYSANDFLAGS command [arg …]."""
+    words = argv[2:]
+    command, found = _keys(s, words)
+    reply: list[Reply] = []
+    for position, flags in found:
+        if "VARIABLE_FLAGS" in flags.upper():
+            flags = _actual_flags(command.name, words)
+        access, *others = flags.split()
+        reply.append([words[position], _names([access.upper(), *(other.lower() for other in others)])])
+    return reply
+
+
+def _keys(s: Session, words: list[bytes]) -> tuple[Command, list[tuple[int, str]]]:
+    """The command that the words call, and the positions of its keys with the flags of each."""
+    command = s.server.table.resolve(words)
+    if command is None:
+        raise CommandError("ERR Invalid command specified")
+    if not command.keys and command.find_keys is None:
+        raise CommandError("ERR The command has no key arguments")
+    if not command.accepts(len(words)):
+        raise CommandError("ERR Invalid number of arguments specified for command")
+    found = command.key_positions(words)
+    if not found:
+        raise CommandError("ERR Invalid arguments specified for command")
+    return command, found
+
+
+def _actual_flags(name: str, words: list[bytes]) -> str:
+    """The flags of a key whose use depends on the arguments (`setGetKeys`, `bitfieldGetKeys`)."""
+    options = [word.lower() for word in words[2:]]
+    if name == "bitfield":
+        reads_only = not {b"set", b"incrby"} & set(options[::1])
+        return "RO ACCESS" if reads_only else "RW ACCESS UPDATE"
+    return "RW ACCESS UPDATE" if b"get" in options[1:] else "OW UPDATE"
+
+
+@family.command(
+    "command help", 2, "loading stale", since="5.0.0", summary="Lists the subcommands.", categories="connection"
+)
+def command_help(s: Session, argv: list[bytes]) -> Reply:
+    """COMMAND HELP."""
+    return help_reply(
+        "COMMAND",
+        ("(no subcommand)", "Describe every command."),
+        ("COUNT", "How many commands there are."),
+        ("LIST [FILTERBY MODULE <name> | ACLCAT <category> | PATTERN <pattern>]", "The names of commands."),
+        ("INFO [<command-name> ...]", "Describe commands, or all."),
+        ("DOCS [<command-name> ...]", "The documentation of commands, or of all."),
+        ("GETKEYS <full-command>", "The keys in the words of a command."),
+        ("GETKEYSANDFLAGS <full-command>", "The keys in the words of a command, and what happens to each."),
+    )
