@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-event_flags = lambda x: 0  # noqa
+from txrepl.commands.notifications import event_flags
 from txrepl.node import Node
 
 _LIMITS: Final = {

@@ -11,12 +11,13 @@ import random
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from txrepl.commands.dispatch import Dispatcher
+from txrepl.commands.dispatch import EVERY_COMMAND, Dispatcher
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.registry import build_table
 from txrepl.commands.session import CLOSING, PRIMARY, UNAUTHENTICATED, Outlet, Session, Timer
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
+from txrepl.commands.table import MAY_REPLICATE, WRITE
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
 from txrepl.errors import CommandError, ReplicationError
@@ -129,6 +130,9 @@ class Node:
         self.loading: Loading | None = None
         self.host: Host | None = None
         self.expires_actively = True
+        self.cron_paused = False
+        self._pause_until_ms = 0
+        self._pause_timer: Timer | None = None
         self.keyspace.notify = self._notify
         self._last_number = 0
         self._stream: Stream | None = None
@@ -161,9 +165,38 @@ class Node:
             self.refresh_gate()
 
     def disconnect(self, session: Session, *, flush: bool = True) -> None:
-        """Close a client's connection, after its pending output if `flush`."""
+        """Close a client's connection, after its pending output if `flush`; the primary's is opened anew."""
+        if session is self._stream_session:
+            assert self.host is not None
+            self.host.drop_primary()
+            self.link_lost("the link was closed by CLIENT KILL")
+            self._connect()
+            return
         session.flags |= CLOSING
         session.outlet.close(flush=flush)
+
+    def primary_session(self) -> Session | None:
+        """The session that applies the primary's stream, None while there is none."""
+        return self._stream_session
+
+    def pause(self, duration_ms: int, *, everything: bool) -> None:
+        """CLIENT PAUSE: hold back the clients' commands; a pause under way is never shortened (`pauseActions`)."""
+        self._pause_until_ms = max(self._pause_until_ms, self.now() + duration_ms)
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+        self._pause_timer = self.later(self._pause_until_ms - self.now(), self.unpause)
+        everything = everything or self.dispatcher.pause_flags == EVERY_COMMAND
+        self.dispatcher.pause(EVERY_COMMAND if everything else WRITE | MAY_REPLICATE)
+        self.refresh_gate()
+
+    def unpause(self) -> None:
+        """CLIENT UNPAUSE: let what was held back go on."""
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        self._pause_until_ms = 0
+        self.dispatcher.pause(0)
+        self.refresh_gate()
 
     def serve(self, session: Session, batch: list[list[bytes]], out: list[bytes]) -> int:
         """Run a client's requests (see `Dispatcher.serve`) and tell the replicas."""
@@ -198,7 +231,8 @@ class Node:
         """Tell the dispatcher what the server refuses in its present state."""
         link = self.link
         follows = bool(link.host)
-        self.keyspace.expiry = int(Expiry.HIDE if follows else Expiry.DELETE)
+        still = follows or self.dispatcher.pause_flags  # a pause promises that the dataset does not change
+        self.keyspace.expiry = int(Expiry.HIDE if still else Expiry.DELETE)
         self.propagation.muted = follows
         self.primary.follows = follows
         self.dispatcher.set_gate(
@@ -246,6 +280,8 @@ class Node:
         was_primary = not link.host
         self._drop_link()
         for session in list(self.dispatcher.waiters.sessions.values()):
+            if session.waiting is not None and session.waiting.kind == "pause":
+                continue
             self.unblock(session, CommandError(UNBLOCKED))
             self.disconnect(session)
         if was_primary:
@@ -448,6 +484,7 @@ class Node:
         self.feed.open_backlog(self.settings.backlog_bytes)
         self.link.transfer = None
         self.loading = None
+        self._remember_load(loader)
         self.log("notice", "MASTER <-> REPLICA sync: Finished with success")
         self._begin_stream(0)
 
@@ -601,11 +638,32 @@ class Node:
                     raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
         self.host.stop(save=wants_save, force=force or now)
 
-    def reload(self, *, save: bool, flush: bool) -> None:
+    def flushed_all(self) -> None:
+        """FLUSHALL has run: stop a snapshot of what is gone, save the empty dataset (`flushAllDataAndResetRDB`)."""
+        assert self.host is not None
+        snapshots = self.host.snapshots
+        if snapshots.busy:
+            self.saver.abandon()
+            snapshots.kill()
+        if self.saver.points:
+            try:
+                snapshots.save_now()
+            except OSError as error:
+                self.log("warning", f"Error saving DB on disk: {error.strerror or error}")
+            else:
+                self.saver.saved(self.now(), self.keyspace.dirty)
+                self.log("notice", "DB saved on disk")
+
+    def reload(self, *, save: bool, flush: bool, merge: bool = True) -> None:
         """DEBUG RELOAD: save, then load what was saved.
 
+        Parameters:
+            save: save first; without it, an existing file is loaded.
+            flush: drop what there is; without it, add the file's keys to it.
+            merge: keys of the file replace keys of the same name, instead of being an error.
+
         Raises:
-            CommandError: it failed.
+            CommandError: it failed; the dataset is as it was.
         """
         assert self.host is not None
         try:
@@ -615,10 +673,17 @@ class Node:
         except Exception as error:
             self.log("warning", f"DEBUG RELOAD failed: {error}")
             raise CommandError("ERR Error trying to load the RDB dump, check server logs.") from error
+        self.log("warning", "DB reloaded by DEBUG RELOAD")
         if flush:
             self.keyspace.adopt(loader.keyspace)
             return
-        for mine, theirs in zip(self.keyspace.databases, loader.keyspace.databases, strict=True):
+        pairs = list(zip(self.keyspace.databases, loader.keyspace.databases, strict=True))
+        twice = next((key for mine, theirs in pairs for key in theirs.data if key in mine.data), None)
+        if twice is not None and not merge:
+            shown = twice.decode("utf-8", "backslashreplace")
+            self.log("warning", f"RDB has duplicated key '{shown}' in DB")
+            raise CommandError("ERR Error trying to load the RDB dump, check server logs.")
+        for mine, theirs in pairs:
             for key, value in theirs.data.items():
                 mine.put(key, value)
                 mine.persist(key)
@@ -627,6 +692,7 @@ class Node:
 
     def restore_origin(self, loader: Loader) -> None:
         """A file was loaded at start: go on with the history that it names (`loadDataFromDisk`)."""
+        self._remember_load(loader)
         replid = loader.fact(b"repl-id")
         offset_text = loader.fact(b"repl-offset")
         if len(replid) != 40 or not offset_text.isdigit():
@@ -650,14 +716,21 @@ class Node:
         self.feed.flush()
         self.primary.left_alone()
 
+    def _remember_load(self, loader: Loader) -> None:
+        self.saver.loaded_keys = loader.keys_loaded
+        self.saver.loaded_expired = len(loader.expired)
+
     # -- time ---------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Called ten times a second (`serverCron`)."""
+        if self.cron_paused:
+            return
         now_ms = self.now()
         self.keyspace.now_ms = now_ms
         self._ticks += 1
-        if self.expires_actively and not self.link.host and self.loading is None:
+        still = self.link.host or self.loading is not None or self.dispatcher.pause_flags
+        if self.expires_actively and not still:
             for db in self.keyspace.databases:
                 if db.expires:
                     db.expire_due(EXPIRE_SLICE)

@@ -51,17 +51,17 @@ def _check(keyword: str, rule: Any, value: Any, schema: dict[str, Any]) -> list[
         case "enum":
             fits = value in rule
         case "const":
-            fits = value is rule or value == rule
+            fits = type(value) is type(rule) and value == rule
         case "pattern":
             fits = not isinstance(value, str) or re.search(rule, value) is not None
         case "minimum":
-            fits = value is None or value >= rule
+            fits = not _is(value, "number") or value >= rule
         case "maximum":
-            fits = value is None or value <= rule
+            fits = not _is(value, "number") or value <= rule
         case "minLength":
-            fits = value is None or len(value) >= rule
+            fits = not isinstance(value, str) or len(value) >= rule
         case "maxLength":
-            fits = value is None or len(value) <= rule
+            fits = not isinstance(value, str) or len(value) <= rule
         case "required":
             return [f"{name} is missing" for name in rule if name not in value] if isinstance(value, dict) else []
         case "additionalProperties":

@@ -17,7 +17,8 @@ from txrepl.commands.session import Session
 from txrepl.config import Config
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
-from txrepl.replication.replica import Replica
+from txrepl.replication.handshake import Outcome, Resync
+from txrepl.replication.replica import Replica, ReplicaOutlet
 from txrepl.replication.states import LinkState
 
 BASE = "http://localhost:8379"
@@ -78,7 +79,7 @@ class FakeHost:
         self.asked.append("stop")
 
 
-class FakeOutlet:
+class FakeOutlet(ReplicaOutlet):
     """A replica's connection: keeps what was written; closing it closes the session, as a shell does."""
 
     def __init__(self) -> None:
@@ -139,6 +140,11 @@ class Bench:
         """Send a request that is answered at once."""
         return self.end(self.begin(method, path, **more))
 
+    def is_answered(self, sent: Deferred[Any]) -> bool:
+        """Whether a request that was sent has its answer."""
+        self.stub.flush()
+        return sent.called and not sent.paused
+
     def end(self, sent: Deferred[Any]) -> Answer:
         """The answer to a request that was sent."""
         self.stub.flush()
@@ -164,8 +170,6 @@ class Bench:
 
     def come_online(self) -> None:
         """The link's handshake ends in a partial resync."""
-        from txrepl.replication.handshake import Outcome, Resync
-
         self.node.link_entered(LinkState.CONNECTING)
         self.node.link_entered(LinkState.RECEIVE_PONG)
         self.node.resumed(Outcome(Resync.PARTIAL, "", -1))

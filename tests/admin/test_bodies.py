@@ -145,7 +145,9 @@ def test_other_types_are_not_read(content_type: str) -> None:
         read_follow(content_type, b'{"no_one": true}')
 
 
-@pytest.mark.parametrize("content_type", ["APPLICATION/JSON", "application/json;charset=utf-8", "application/vnd.x+json"])
+@pytest.mark.parametrize(
+    "content_type", ["APPLICATION/JSON", "application/json;charset=utf-8", "application/vnd.x+json"]
+)
 def test_json_has_many_names(content_type: str) -> None:
     """Case and parameters of the type do not matter."""
     assert read_follow(content_type, b'{"no_one": true}') == Follow()

@@ -13,6 +13,7 @@ from tests.admin.support import Bench
 from txrepl.admin.app import Admin
 from txrepl.admin.openapi import ROUTES, SCHEMAS, document
 from txrepl.admin.problems import TABLE
+from txrepl.replication.handshake import Outcome, Resync
 
 DOCUMENT = document(needs_token=True)
 
@@ -89,7 +90,9 @@ def test_what_is_guarded_says_so() -> None:
         assert bool(operation["security"]) != probe
         assert ("401" in operation["responses"]) != probe
     assert not any(
-        operation["security"] for methods in document(needs_token=False)["paths"].values() for operation in methods.values()
+        operation["security"]
+        for methods in document(needs_token=False)["paths"].values()
+        for operation in methods.values()
     )
 
 
@@ -112,8 +115,6 @@ def busy_replica() -> Bench:
 
 def syncing_replica() -> Bench:
     """A replica that receives a full sync."""
-    from txrepl.replication.handshake import Outcome, Resync
-
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
     bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
@@ -163,6 +164,7 @@ def test_answers_of_actions_fit_their_schemas() -> None:
     bench = primary_with_replicas()
     role, problem = SCHEMAS["Role"], SCHEMAS["Problem"]
     number = bench.get("/v1/replicas").json["replicas"][0]["id"]
+    assert bench.get("/v1/replicas").json["replicas"][2]["state"] == "online"
     assert not faults(bench.ask("DELETE", f"/v1/replicas/{number}").json, SCHEMAS["Disconnected"], SCHEMAS)
     assert not faults(bench.post("/v1/replicaof", {"host": "10.0.0.1", "port": 6379}).json, role, SCHEMAS)
     assert not faults(bench.post("/v1/slaveof", {"no_one": True}).json, role, SCHEMAS)

@@ -349,7 +349,7 @@ def _keys(s: Session, words: list[bytes]) -> tuple[Command, list[tuple[int, str]
     command = s.server.table.resolve(words)
     if command is None:
         raise CommandError("ERR Invalid command specified")
-    if not command.keys and command.find_keys is None:
+    if all("NOT_KEY" in spec.flags for spec in command.keys) and command.find_keys is None:
         raise CommandError("ERR The command has no key arguments")
     if not command.accepts(len(words)):
         raise CommandError("ERR Invalid number of arguments specified for command")

@@ -29,8 +29,8 @@ _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded"
 )
 def config_get(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG GET pattern …"""
-    found = s.server.config.get_matching(argv[2:], compile_glob)
-    reply: dict[Reply, Reply] = dict(found)
+    reply: dict[Reply, Reply] = {}
+    reply.update(s.server.config.get_matching(argv[2:], compile_glob))
     return reply
 
 

@@ -96,6 +96,8 @@ class Dispatcher:
         self.save_failed: bool = False
         self.pause_flags: int = 0
         self._state_gate: int = 0
+        self._serving: bool = False
+        self._released: list[Session] = []
         self._propagation = propagation
 
     def set_gate(self, *, read_only: bool, stale: bool, loading: bool, save_failed: bool, min_replicas: bool) -> None:
@@ -133,6 +135,8 @@ class Dispatcher:
         started = perf_counter_ns()
         command: Command | None = None
         used = 0
+        outermost = not self._serving
+        self._serving = True
         for argv in batch:
             used += 1
             if not argv:
@@ -179,6 +183,10 @@ class Dispatcher:
         if command is not None:
             session.last_command = command.name
         self.server.stats.commands += used
+        if outermost:
+            while self._released:
+                self._released.pop(0).outlet.resume()
+            self._serving = False
         return used
 
     def _long_way(self, session: Session, argv: list[bytes]) -> Reply:
@@ -409,11 +417,14 @@ class Dispatcher:
             self.unblock(session, blocked.on_timeout())
 
     def unblock(self, session: Session, reply: Reply) -> None:
-        """Answer a blocked session and let it go on with what it sent meanwhile."""
+        """Answer a blocked session and let it go on with what it sent meanwhile: once no command is being run."""
         self.stop_waiting(session)
         if not isinstance(reply, NoReply):
             session.outlet.write(encode(reply, session.proto))
-        session.outlet.resume()
+        if self._serving:
+            self._released.append(session)
+        else:
+            session.outlet.resume()
 
     def stop_waiting(self, session: Session) -> None:
         """A blocked session is served, timed out, or gone."""

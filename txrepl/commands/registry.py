@@ -5,8 +5,14 @@ from __future__ import annotations
 from txrepl.commands import (
     bits,
     blocking_lists,
+    client,
+    command,
+    config,
+    connection,
+    debug,
     expire,
     hashes,
+    info,
     keys,
     lcs,
     lists,
@@ -15,6 +21,7 @@ from txrepl.commands import (
     replication,
     scan,
     serialization,
+    server,
     sets,
     sort,
     sorted_sets,
@@ -29,6 +36,13 @@ from txrepl.commands.table import CommandTable, Family
 FAMILIES: tuple[Family, ...] = tuple(
     module.family
     for module in (
+        connection,
+        client,
+        server,
+        config,
+        command,
+        info,
+        debug,
         replication,
         transactions,
         pubsub,

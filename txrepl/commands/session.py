@@ -217,9 +217,6 @@ class Server(Protocol):
             CommandError: it was refused.
         """
 
-    def abort_shutdown(self) -> bool:
-        """SHUTDOWN ABORT; False if none is under way."""
-
     def reload(self, *, save: bool, flush: bool, merge: bool = True) -> None:
         """DEBUG RELOAD: save, then load what was saved.
 

@@ -152,17 +152,18 @@ class Command:
         return self.least <= words <= self.most
 
     def key_positions(self, argv: list[bytes]) -> list[tuple[int, str]]:
-        """Positions of the keys in a call, each with its specification's flags (`getKeysFromCommandWithSpecs`).
+        """Positions of the keys in a call, channels left out, each with its specification's flags (`getKeysFromCommandWithSpecs`).
 
         Raises:
             CommandError: the arguments do not name keys as the specification says.
         """
         if self.find_keys is not None:
-            flags = self.keys[0].flags if self.keys else "RW ACCESS UPDATE"
-            return [(position, flags) for position in self.find_keys(argv)]
+            known = {p: spec.flags for spec in self.keys if not spec.incomplete for p in _positions(spec, argv)}
+            others = next((spec.flags for spec in reversed(self.keys) if spec.incomplete), "RW ACCESS UPDATE")
+            return [(position, known.get(position, others)) for position in self.find_keys(argv)]
         found: list[tuple[int, str]] = []
         for spec in self.keys:
-            if not spec.incomplete:
+            if not spec.incomplete and "NOT_KEY" not in spec.flags:
                 found.extend((position, spec.flags) for position in _positions(spec, argv))
         return found
 

@@ -1,8 +1,8 @@
 """Redis's glob patterns, as KEYS, SCAN MATCH, PSUBSCRIBE and CONFIG GET understand them.
 
 Follows `stringmatchlen` of Redis: `*`, `?`, `[abc]`, `[a-z]`, `[^…]`, and `\\` to take the next byte literally.
-The matcher is compiled to a regular expression; runs of `*` are folded so that matching stays polynomial
-in practice, and the plain forms (`*`, `literal`, `prefix*`) do not use one at all.
+The matcher is compiled to a regular expression that does not backtrack over what it has matched, so that no pattern
+takes more than time proportional to pattern and text; the plain forms (`*`, `literal`, `prefix*`) use none at all.
 """
 
 from __future__ import annotations
@@ -44,41 +44,57 @@ def _class(pattern: bytes, start: int) -> tuple[bytes, int]:
     return b"[" + b"".join(b"\\x%02x" % c for c in sorted(accepted)) + b"]", i + 1
 
 
-def _regex(pattern: bytes) -> bytes:
-    out: list[bytes] = []
+def _segments(pattern: bytes) -> list[bytes]:
+    """The pattern as regular expressions of fixed length, between which any number of bytes may stand."""
+    segments: list[list[bytes]] = [[]]
     i = 0
     while i < len(pattern):
         c = pattern[i]
         i += 1
         if c == ord("*"):
-            if not out or out[-1] != b".*":
-                out.append(b".*")
+            segments.append([])
         elif c == ord("?"):
-            out.append(b".")
+            segments[-1].append(b".")
         elif c == ord("["):
             part, i = _class(pattern, i)
-            out.append(part)
+            segments[-1].append(part)
         else:
             if c == ord("\\") and i < len(pattern):
                 c = pattern[i]
                 i += 1
-            out.append(re.escape(bytes((c,))))
-    return b"".join(out)
+            segments[-1].append(re.escape(bytes((c,))))
+    return [b"".join(parts) for parts in segments]
+
+
+def _regex(pattern: bytes) -> bytes:
+    """A regular expression that never tries again what it has matched.
+
+    Segments are of fixed length, so the first place where one fits is as good as any later; an atomic group keeps
+    that place, and only the last segment is tied to the end.
+    """
+    first, *others = _segments(pattern)
+    if not others:
+        return first
+    *middle, last = others
+    return first + b"".join(b"(?>.*?%b)" % segment for segment in middle if segment) + b".*" + last
 
 
 @lru_cache(maxsize=512)
 def compile_glob(pattern: bytes) -> Callable[[bytes], bool]:
     """A predicate that tells whether a byte string matches the pattern.
 
+    An empty string matches the empty pattern only, not even `*`, as in Redis; commands that treat `*` as "all" do
+    not ask.
+
     Parameters:
         pattern: the glob, case-sensitive.
     """
     if pattern == b"*":
-        return lambda text: True
+        return bool
     if not _SPECIAL.intersection(pattern):
         return pattern.__eq__
     if pattern.endswith(b"*") and not _SPECIAL.intersection(pattern[:-1]):
         prefix = pattern[:-1]
         return lambda text: text.startswith(prefix)
     expression = re.compile(_regex(pattern), re.DOTALL)
-    return lambda text: expression.fullmatch(text) is not None
+    return lambda text: bool(text) and expression.fullmatch(text) is not None

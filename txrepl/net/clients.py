@@ -81,15 +81,22 @@ class Client(protocol.Protocol):
         if session is None or session.flags & CLOSING:
             return
         self._node.stats.input_bytes += len(data)
-        batch = self._parser.feed(data)
+        parser = self._parser
+        batch = parser.feed(data)
         if session.flags & BLOCKED or self._queue:
             self._queue += batch
             if len(self._queue) > QUEUED_MAX:
                 self.transport.pauseProducing()
         else:
             self._run(session, batch)
-        if self._parser.error is not None and not session.flags & BLOCKED:
-            self._refuse_protocol(session, self._parser.error)
+        if parser.is_amiss:
+            self._check_input(session)
+
+    def _check_input(self, session: Session) -> None:
+        """The last request is malformed, or not complete: it must not grow without end."""
+        if self._parser.error is not None:
+            if not session.flags & BLOCKED:
+                self._refuse_protocol(session, self._parser.error)
         elif self._parser.pending_bytes > self._node.config.get_int("client-query-buffer-limit"):
             self._node.stats.query_limit_disconnections += 1
             self._node.log("warning", f"Closing client that reached max query buffer length: {session.address}")
@@ -117,9 +124,10 @@ class Client(protocol.Protocol):
         if out:
             self._send(session, out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-        self._parser.authenticated = not session.flags & UNAUTHENTICATED
-        if session.flags & CLOSING:
-            self._queue.clear()
+        if session.flags & (CLOSING | UNAUTHENTICATED) or not self._parser.authenticated:
+            self._parser.authenticated = not session.flags & UNAUTHENTICATED
+            if session.flags & CLOSING:
+                self._queue.clear()
 
     def _send(self, session: Session, data: bytes) -> None:
         self._node.stats.output_bytes += len(data)

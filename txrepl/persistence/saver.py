@@ -17,6 +17,7 @@ class Saver:
         started_ms: when the save in progress was started; None if none is.
         scheduled: BGSAVE SCHEDULE waits for a child to end.
         saves: how many saves succeeded since the start.
+        loaded_keys, loaded_expired: keys that the last load brought, and those that were due and left out.
     """
 
     __slots__ = (
@@ -24,6 +25,8 @@ class Saver:
         "last_ok",
         "last_save_ms",
         "last_try_ms",
+        "loaded_expired",
+        "loaded_keys",
         "points",
         "saved_dirty",
         "saves",
@@ -45,6 +48,8 @@ class Saver:
         self.started_ms: int | None = None
         self.scheduled: bool = False
         self.saves: int = 0
+        self.loaded_keys: int = 0
+        self.loaded_expired: int = 0
 
     def changes(self, dirty: int) -> int:
         """Changes since the last save."""
@@ -65,10 +70,15 @@ class Saver:
         self.last_try_ms = now_ms
         self.started_dirty = dirty
 
+    def abandon(self) -> None:
+        """The background save is not wanted any more; how it ends says nothing."""
+        self.started_ms = None
+
     def ended(self, now_ms: int, ok: bool) -> None:
         """The background save is over."""
-        if self.started_ms is not None:
-            self.last_duration_s = (now_ms - self.started_ms) // 1000
+        if self.started_ms is None:
+            return
+        self.last_duration_s = (now_ms - self.started_ms) // 1000
         self.started_ms = None
         self.last_ok = ok
         if ok:

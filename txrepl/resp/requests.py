@@ -70,6 +70,21 @@ def _batch_size(batch: list[list[bytes]]) -> int:
         return -1
 
 
+def _take_canonical(batch: list[list[bytes]], data: bytes, found: list[list[bytes]]) -> int:
+    """Move to `found` the requests that stand in data in canonical form; how many bytes they take."""
+    position = 0
+    for argv in batch:
+        try:
+            raw = encode_command(argv)
+        except TypeError:
+            break
+        if not argv or not data.startswith(raw, position):
+            break
+        found.append(argv)
+        position += len(raw)
+    return position
+
+
 def encode_command(words: Iterable[bytes]) -> bytes:
     """A command as an array of bulk strings."""
     parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
@@ -103,6 +118,11 @@ class RequestParser:
         self._exact: _ExactReader | None = None
 
     @property
+    def is_amiss(self) -> bool:
+        """The last bytes fed are an incomplete request, or none."""
+        return self._exact is not None or self.error is not None
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of a request that is not complete yet."""
         return 0 if self._exact is None else self._exact.pending_bytes
@@ -114,41 +134,52 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The requests that are complete now; sets `error` when the bytes after them break the protocol."""
+        if self._exact is None and self.error is None and self._may_be_canonical(data):
+            reader = self._reader
+            try:
+                reader.feed(data)
+                argv = reader.gets()
+                if argv.__class__ is list:  # one request, whole: the common case
+                    size = _HEADER_SIZE[len(argv)]
+                    for word in argv:
+                        size += _BULK_SIZE[len(word)]
+                    if size == len(data):
+                        b"".join(argv)  # a nested reply has a length too: this refuses it
+                        return [argv]
+                    batch: list[list[bytes]] = [argv, *iter(reader.gets, False)]
+                    if _batch_size(batch) == len(data):
+                        return batch
+                    return self._feed_odd(data, batch)
+            except (hiredis.HiredisError, IndexError, TypeError):
+                pass  # whatever it is, the exact reader finds and names it
+        return self._feed_odd(data, [])
+
+    def _may_be_canonical(self, data: bytes) -> bool:
+        return data[:1] == b"*" and self.authenticated and len(data) <= self.max_bulk_bytes
+
+    def _feed_odd(self, data: bytes, batch: list[list[bytes]]) -> list[list[bytes]]:
+        """The long way; `batch` is what hiredis made of data, believed as far as it is canonical."""
         found: list[list[bytes]] = []
         while data and self.error is None:
             if self._exact is not None:
                 data = self._feed_exact(self._exact, data, found)
-            elif data[0] == 42 and self.authenticated and len(data) <= self.max_bulk_bytes:  # "*"
-                data = self._feed_fast(data, found)
-            else:
-                self._exact = _ExactReader(self)
+                batch = []
+                continue
+            if not batch and self._may_be_canonical(data):
+                batch = self._try_hiredis(data)
+            self._reader = hiredis.Reader()
+            data = data[_take_canonical(batch, data, found) :]
+            self._exact = _ExactReader(self) if data else None
         return found
 
-    def _feed_fast(self, data: bytes, found: list[list[bytes]]) -> bytes:
-        """Parse with hiredis; returns what it left, which then begins with something for the exact reader."""
-        batch: list[list[bytes]] = []
-        reader = self._reader
+    def _try_hiredis(self, data: bytes) -> list[list[bytes]]:
+        """What hiredis makes of data; nothing if it stumbles."""
+        reader = hiredis.Reader()
         try:
             reader.feed(data)
-            batch = list(iter(reader.gets, False))
-            if _batch_size(batch) == len(data):
-                found.extend(batch)
-                return b""
+            return list(iter(reader.gets, False))
         except hiredis.HiredisError:
-            batch = []
-        self._reader = hiredis.Reader()
-        self._exact = _ExactReader(self)
-        position = 0
-        for argv in batch:
-            try:
-                raw = encode_command(argv)
-            except TypeError:
-                break
-            if not argv or not data.startswith(raw, position):
-                break
-            found.append(argv)
-            position += len(raw)
-        return data[position:]
+            return []
 
     def _feed_exact(self, exact: _ExactReader, data: bytes, found: list[list[bytes]]) -> bytes:
         """Complete one request; returns the bytes after it."""

@@ -1,0 +1,488 @@
+"""Each path: what it tells of a node, and what it does to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+
+from tests.admin.support import START_MS, Bench, FakeOutlet
+from txrepl.commands.stats import Loading
+from txrepl.replication.handshake import Outcome, Resync
+from txrepl.replication.states import LinkState
+
+TARGET = {"host": "10.0.0.9", "port": 6379}
+
+
+# -- facts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_node_is_a_primary_without_anything() -> None:
+    """Nothing is made up: what is not there is null or empty."""
+    bench = Bench()
+    found = bench.get("/v1/replication").json
+    history = bench.node.feed.history
+    assert found["backlog"].pop("size_bytes") == 1024 * 1024
+    assert found == {
+        "role": "primary",
+        "replid": history.replid,
+        "replid2": None,
+        "offset": 0,
+        "second_offset": None,
+        "link": None,
+        "replicas": [],
+        "backlog": {
+            "active": False,
+            "length_bytes": 0,
+            "first_offset": None,
+            "next_offset": None,
+            "bytes_per_second": None,
+            "covers_seconds": None,
+        },
+    }
+
+
+def test_a_replica_shows_its_primary() -> None:
+    """The link's state is shown with what leads to it."""
+    bench = Bench()
+    bench.become_replica("10.0.0.1", 6379)
+    bench.clock.advance(1.5)
+    found = bench.get("/v1/replication").json
+    assert found["role"] == "replica"
+    link = found["link"]
+    assert (link["host"], link["port"], link["up"], link["state"]) == ("10.0.0.1", 6379, True, "connected")
+    assert link["last_io_seconds"] == 1.5
+    assert [step["step"] for step in link["handshake"]] == ["connecting", "receive_pong", "connected"]
+    assert all(step["at_ms"] == START_MS for step in link["handshake"])
+    assert link["last_error"] is link["down_seconds"] is link["sync"] is None
+
+
+def test_a_promotion_shows_the_history_before() -> None:
+    """replid2 and the offset up to which it is good."""
+    bench = Bench()
+    bench.become_replica()
+    before = bench.node.feed.history.replid
+    bench.post("/v1/replicaof", {"no_one": True})
+    found = bench.get("/v1/replication").json
+    assert found["role"] == "primary"
+    assert found["replid2"] == before != found["replid"]
+    assert found["second_offset"] == found["offset"] + 1
+
+
+def test_a_broken_link_shows_why_and_since_when() -> None:
+    """The last error in words, the attempts, the seconds."""
+    bench = Bench()
+    bench.become_replica()
+    bench.node.link_lost("Connection closed")
+    bench.clock.advance(2)
+    bench.node.link_failed("Connection refused")
+    link = bench.get("/v1/replication").json["link"]
+    assert (link["up"], link["state"], link["down_seconds"]) == (False, "connect", 2.0)
+    assert (link["failures"], link["last_error"], link["resumable"]) == (1, "Connection refused", True)
+
+
+def test_a_full_sync_shows_its_progress() -> None:
+    """Bytes, share, rate and time left, from the first byte on."""
+    bench = Bench()
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.clock.advance(5)
+    sync = bench.get("/v1/replication").json["link"]["sync"]
+    assert (sync["read_bytes"], sync["total_bytes"], sync["bytes_per_second"]) == (0, None, None)
+    bench.node.transfer_begun(1000)
+    bench.clock.advance(2)
+    bench.node.transfer_moved(250)
+    bench.clock.advance(0.5)
+    sync = bench.get("/v1/replication").json["link"]["sync"]
+    assert sync == {
+        "total_bytes": 1000,
+        "read_bytes": 250,
+        "percent": 25.0,
+        "bytes_per_second": 100,
+        "eta_seconds": 7.5,
+        "elapsed_seconds": 7.5,
+        "last_io_seconds": 0.5,
+    }
+
+
+def test_a_diskless_sync_has_no_end_in_sight() -> None:
+    """Without a length there is no share and no time left, but a rate."""
+    bench = Bench()
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.transfer_begun(0)
+    bench.clock.advance(2)
+    bench.node.transfer_moved(250)
+    sync = bench.get("/v1/replication").json["link"]["sync"]
+    assert (sync["total_bytes"], sync["percent"], sync["eta_seconds"]) == (None, None, None)
+    assert sync["bytes_per_second"] == 125
+
+
+def test_an_attached_replica_shows_its_state_and_lag() -> None:
+    """From waiting for a snapshot to online, with bytes and seconds behind."""
+    bench = Bench()
+    waiting, _ = bench.attach(6381)
+    online, outlet = bench.attach(6382, replid=bench.node.feed.history.replid, offset=1)
+    assert outlet.written.startswith(b"+CONTINUE")
+    bench.write("SET", "key", "value")
+    offset = bench.node.feed.history.offset
+    bench.run(online, "REPLCONF", "ACK", offset - 10)
+    bench.clock.advance(0.25)
+    first, second = bench.get("/v1/replicas").json["replicas"]
+    assert (first["id"], first["port"], first["state"]) == (waiting.number, 6381, "wait_bgsave_start")
+    assert first["lag_bytes"] is first["lag_seconds"] is None
+    assert (second["id"], second["port"], second["state"]) == (online.number, 6382, "online")
+    assert (second["offset"], second["lag_bytes"], second["lag_seconds"]) == (offset - 10, 10, 0.25)
+    assert second["capabilities"] == ["eof", "psync2"]
+
+
+def test_the_backlog_shows_what_it_holds() -> None:
+    """Offsets from the first that can be read to the next that will be written."""
+    bench = Bench()
+    bench.attach()
+    bench.write("SET", "key", "value")
+    held = bench.get("/v1/backlog").json
+    assert held["active"] is True
+    assert held["first_offset"] == 1
+    assert held["next_offset"] == bench.node.feed.history.offset + 1 == held["length_bytes"] + 1
+
+
+def test_sync_decisions_are_shown_newest_first_with_reasons() -> None:
+    """What was asked, what was answered, and why."""
+    bench = Bench()
+    bench.attach(6381)
+    bench.attach(6382, replid=bench.node.feed.history.replid, offset=1)
+    bench.attach(6383, replid="b" * 40, offset=7)
+    found = bench.get("/v1/syncs").json
+    assert (found["full"], found["partial_ok"], found["partial_err"]) == (2, 1, 1)
+    foreign, partial, new = found["decisions"]
+    assert foreign["asked"] == {"replid": "b" * 40, "offset": 7}
+    assert (foreign["answer"], partial["answer"], new["answer"]) == ("full", "partial", "full")
+    assert "is not ours" in foreign["reason"]
+    assert new["asked"]["replid"] is None
+    assert foreign["advice"] is None
+
+
+def test_a_backlog_that_fell_short_names_the_size_that_would_have_done() -> None:
+    """The advice is a number: the size that it has, and what was missing."""
+    bench = Bench()
+    session, _ = bench.attach(6381)
+    bench.node.disconnect(session)
+    backlog = bench.node.feed.backlog
+    assert backlog is not None
+    backlog.resize(16 * 1024)
+    bench.node.settings.backlog_bytes = 16 * 1024
+    for number in range(100):
+        bench.write("SET", f"key{number}", "x" * 1000)
+    missing = backlog.first_offset - 1
+    assert missing > 0
+    bench.attach(6382, replid=bench.node.feed.history.replid, offset=1)
+    decision = bench.get("/v1/syncs").json["decisions"][0]
+    assert decision["missing_bytes"] == missing
+    assert f" {16 * 1024 + missing} bytes" in decision["advice"]
+
+
+def test_what_peers_chose_cannot_break_the_output() -> None:
+    """Escape sequences and bytes that are no text come out as visible escapes, in JSON and on the page."""
+    bench = Bench()
+    bench.node.replicate_from("\x1b[2Jevil\udcff", 6379, "a test")
+    bench.node.link_failed("bad\r\nreply \x07")
+    link = bench.get("/v1/replication").json["link"]
+    assert link["host"] == "\\x1b[2Jevil\\xff"
+    assert link["last_error"] == "bad\\r\\nreply \\x07"
+    assert all(line.isprintable() for line in bench.get("/").text.split("\n"))
+
+
+# -- probes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_primary_is_ready() -> None:
+    """And alive."""
+    bench = Bench()
+    assert bench.get("/healthz").json == {"status": "alive"}
+    assert bench.get("/readyz").json == {"status": "ready"}
+
+
+def test_a_replica_is_ready_while_its_link_is_up() -> None:
+    """Alive it is always; 503 says in words why it is not ready."""
+    bench = Bench()
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    answer = bench.get("/readyz")
+    assert answer.refuses(503)
+    assert "link to the primary is down" in answer.json["detail"]
+    assert answer.headers["retry-after"] == "1"
+    assert bench.get("/healthz").status == 200
+    bench.come_online()
+    assert bench.get("/readyz").status == 200
+
+
+def test_a_loading_node_is_not_ready() -> None:
+    """From disk and from the primary alike, each in its own words."""
+    bench = Bench()
+    bench.node.loading = Loading(START_MS)
+    assert "loading the dataset" in bench.get("/readyz").json["detail"]
+    bench.node.loading = None
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.transfer_begun(1000)
+    assert "full sync" in bench.get("/readyz").json["detail"]
+
+
+# -- replicaof ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/replicaof", "/v1/slaveof"])
+def test_it_follows_at_once(path: str) -> None:
+    """202, the role has changed, the connection has begun, and the log says who."""
+    bench = Bench()
+    answer = bench.post(path, TARGET)
+    assert answer.status == 202
+    assert answer.json["changed"] is True
+    assert answer.json["role"] == "replica"
+    assert (answer.json["link"]["host"], answer.json["link"]["port"]) == ("10.0.0.9", 6379)
+    assert bench.host.asked == ["drop", "connect"]
+    assert bench.lines[-2] == (
+        "notice REPLICAOF 10.0.0.9:6379 enabled (user request from 'HTTP client 127.0.0.1:31337')"
+    )
+
+
+def test_a_form_does_as_well() -> None:
+    """As `curl -d host=… -d port=…` sends it."""
+    bench = Bench()
+    answer = bench.ask("POST", "/v1/replicaof", data={"host": "10.0.0.9", "port": "6379"})
+    assert answer.status == 202
+    assert bench.node.link.host == "10.0.0.9"
+
+
+def test_no_one_promotes() -> None:
+    """The form that curl sends; doing it again changes nothing and says so."""
+    bench = Bench()
+    bench.become_replica()
+    answer = bench.ask("POST", "/v1/replicaof", data={"no_one": "true"})
+    assert (answer.status, answer.json) == (202, {"changed": True, "role": "primary", "link": None})
+    assert bench.node.link.host == ""
+    assert bench.post("/v1/replicaof", {"no_one": True}).json["changed"] is False
+
+
+def test_the_primary_that_it_has_already_is_kept() -> None:
+    """The link is not touched."""
+    bench = Bench()
+    bench.become_replica("10.0.0.9", 6379)
+    bench.host.asked.clear()
+    assert bench.post("/v1/replicaof", TARGET).json["changed"] is False
+    assert bench.host.asked == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
+def test_a_node_cannot_follow_itself(host: str) -> None:
+    """409, and it stays a primary; another port of the same machine is fine."""
+    bench = Bench()
+    port = bench.node.settings.listening_port
+    assert bench.post("/v1/replicaof", {"host": host, "port": port}).refuses(409)
+    assert bench.node.link.host == ""
+    assert bench.post("/v1/replicaof", {"host": host, "port": port + 1}).status == 202
+
+
+def test_the_role_does_not_change_while_the_file_is_loaded() -> None:
+    """503, to be tried again; a full sync that goes on does not hinder."""
+    bench = Bench()
+    bench.node.loading = Loading(START_MS)
+    assert bench.post("/v1/replicaof", TARGET).refuses(503)
+    assert bench.node.link.host == ""
+    bench.node.loading = None
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.transfer_begun(1000)
+    assert bench.post("/v1/replicaof", TARGET).status == 202
+    assert bench.node.link.host == "10.0.0.9"
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "field"),
+    [
+        ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400, None),
+        ({"data": b"x", "headers": {"Content-Type": "text/plain"}}, 415, None),
+        ({}, 415, None),
+        ({"json": {"host": "h"}}, 422, "port"),
+        ({"json": {"host": "h", "port": "1"}}, 422, "port"),
+        ({"json": {"host": "h", "port": 1, "typo": 1}}, 422, "typo"),
+        ({"json": TARGET, "params": {"wait": "soon"}}, 422, "wait"),
+        ({"json": TARGET, "params": {"wiat": "1"}}, 422, "wiat"),
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(more: dict[str, Any], status: int, field: str | None) -> None:
+    """The body and the query are checked before anything is done."""
+    bench = Bench()
+    assert bench.ask("POST", "/v1/replicaof", **more).refuses(status, field=field)
+    assert bench.node.link.host == ""
+    assert bench.host.asked == []
+
+
+def test_waiting_ends_when_the_link_is_up() -> None:
+    """200 with the link as it is then, and not before."""
+    bench = Bench()
+    sent = bench.begin("POST", "/v1/replicaof?wait=30", json=TARGET)
+    bench.clock.advance(1)
+    assert not bench.is_answered(sent)
+    bench.come_online()
+    bench.clock.advance(0.1)
+    answer = bench.end(sent)
+    assert (answer.status, answer.json["link"]["up"]) == (200, True)
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_waiting_in_vain_tells_the_state_reached() -> None:
+    """504 when time is up, with the link and its last error; the node goes on trying."""
+    bench = Bench()
+    sent = bench.begin("POST", "/v1/replicaof?wait=0.5", json=TARGET)
+    bench.node.link_entered(LinkState.CONNECTING)
+    bench.node.link_failed("Connection refused")
+    for _ in range(8):
+        bench.clock.advance(0.05)
+    assert not bench.is_answered(sent)
+    bench.clock.advance(0.2)
+    answer = bench.end(sent)
+    assert answer.refuses(504)
+    assert "Connection refused" in answer.json["detail"]
+    assert answer.json["link"]["state"] == "connect"
+    assert bench.node.link.host == "10.0.0.9"
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_waiting_ends_when_somebody_else_changes_the_role() -> None:
+    """409: what was asked for will not come."""
+    bench = Bench()
+    sent = bench.begin("POST", "/v1/replicaof?wait=30", json=TARGET)
+    bench.post("/v1/replicaof", {"host": "10.0.0.7", "port": 6379})
+    bench.clock.advance(0.1)
+    answer = bench.end(sent)
+    assert answer.refuses(409)
+    assert answer.json["link"]["host"] == "10.0.0.7"
+
+
+def test_waiting_for_what_is_so_already_ends_at_once() -> None:
+    """A promotion, and a primary that is followed already."""
+    bench = Bench()
+    bench.become_replica("10.0.0.9", 6379)
+    assert bench.post("/v1/replicaof?wait=30", TARGET).status == 200
+    assert bench.post("/v1/replicaof?wait=30", {"no_one": True}).status == 200
+
+
+def test_a_client_that_goes_away_ends_the_waiting() -> None:
+    """Nothing stays scheduled for it."""
+    bench = Bench()
+    sent = bench.begin("POST", "/v1/replicaof?wait=30", json=TARGET)
+    bench.stub.flush()
+    assert len(bench.clock.getDelayedCalls()) == 1
+    sent.addErrback(lambda failure: failure.trap(CancelledError, Exception) and None)
+    sent.cancel()
+    bench.stub.flush()
+    assert not bench.clock.getDelayedCalls()
+
+
+# -- replicas -----------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_is_disconnected() -> None:
+    """Its connection is closed, it is no longer listed, and the log says who asked."""
+    bench = Bench()
+    session, outlet = bench.attach(6381)
+    _, other = bench.attach(6382)
+    answer = bench.ask("DELETE", f"/v1/replicas/{session.number}")
+    assert answer.status == 200
+    assert answer.json["disconnected"]["id"] == session.number
+    assert outlet.closed
+    assert not other.closed
+    assert [one["port"] for one in bench.get("/v1/replicas").json["replicas"]] == [6382]
+    assert any("user request from 'HTTP client 127.0.0.1:31337'" in line for line in bench.lines)
+    assert bench.ask("DELETE", f"/v1/replicas/{session.number}").refuses(404)
+
+
+def test_only_replicas_are_disconnected() -> None:
+    """The id of an ordinary client is no replica's."""
+    bench = Bench()
+    outlet = FakeOutlet()
+    session = bench.node.open_session(outlet, "127.0.0.1:40000", "127.0.0.1:6379")
+    for number in (session.number, "x", "1.5", "-1"):
+        assert bench.ask("DELETE", f"/v1/replicas/{number}").refuses(404)
+    assert not outlet.closed
+
+
+# -- every path ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/", "/v2/replication", "/v1/replication/x", "/index.html"])
+def test_an_unknown_path_is_not_found(path: str) -> None:
+    """404, and where to look."""
+    answer = Bench().get(path)
+    assert answer.refuses(404)
+    assert "/openapi.json" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/v1/replication", "GET, HEAD"),
+        ("GET", "/v1/replicaof", "POST"),
+        ("PUT", "/v1/replicaof", "POST"),
+        ("HEAD", "/v1/slaveof", "POST"),
+        ("GET", "/v1/replicas/1", "DELETE"),
+        ("DELETE", "/v1/replicas", "GET, HEAD"),
+        ("OPTIONS", "/v1/replicaof", "POST"),
+        ("DELETE", "/", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_names_the_right_ones(method: str, path: str, allow: str) -> None:
+    """405 with Allow."""
+    answer = Bench().ask(method, path)
+    assert answer.status == 405
+    assert answer.headers["allow"] == allow
+    assert method == "HEAD" or answer.refuses(405)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/replication", "/v1/backlog", "/v1/replicas", "/v1/syncs", "/v1/info"])
+def test_an_unknown_parameter_is_refused(path: str) -> None:
+    """A misspelt parameter is not silently ignored."""
+    assert Bench().get(f"{path}?nonsense=1").refuses(422, field="nonsense")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/replication", "/v1/info", "/healthz", "/openapi.json"])
+def test_head_is_get_without_a_body(path: str) -> None:
+    """The headers are the same, the length too."""
+    bench = Bench()
+    head, get = bench.ask("HEAD", path), bench.get(path)
+    assert head.status == 200
+    assert head.body == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(head.headers["content-length"]) == len(get.body)
+
+
+def test_answers_are_not_cached_or_guessed_at() -> None:
+    """Facts are of now; a browser takes the type as given."""
+    for path in ("/", "/v1/replication", "/nowhere"):
+        headers = Bench().get(path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_error_nobody_expected_tells_nothing() -> None:
+    """500 as a problem: no traceback, no text of the exception; the log has it."""
+    bench = Bench()
+    bench.node.primary.replicas[7] = None  # type: ignore[assignment]  # breaks every view of replicas
+    answer = bench.get("/v1/replicas")
+    assert answer.refuses(500)
+    assert "NoneType" not in answer.text
+
+
+def test_no_secret_is_shown_anywhere() -> None:
+    """Passwords and tokens that the node knows are in no answer."""
+    bench = Bench(token="token-secret")
+    bench.node.settings.password = "primary-secret"
+    bench.node.config.set_many({"requirepass": "client-secret", "masterauth": "primary-secret"})
+    bench.become_replica()
+    bench.attach()
+    headers = {"Authorization": "Bearer token-secret"}
+    for path in ("/", "/v1/replication", "/v1/info?section=everything", "/v1/syncs", "/openapi.json", "/readyz"):
+        for accept in ("text/plain", "application/json"):
+            assert "secret" not in bench.get(path, headers={**headers, "Accept": accept}).text, path

@@ -1,0 +1,82 @@
+"""What COMMAND says of each command is what real servers say, but for the differences listed here with their reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.interop.servers import start
+from txrepl.commands.command import facts
+from txrepl.commands.registry import build_table
+from txrepl.resp.replies import Reply
+
+ARITY, FLAGS, FIRST, LAST, STEP, CATEGORIES, TIPS, KEYS = range(1, 9)
+NAMES = ("", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications")
+
+
+def plain(reply: Any) -> Any:
+    """A reply of either side as values that compare: text as str, sets as sorted lists."""
+    if isinstance(reply, bytes):
+        return reply.decode()
+    if isinstance(reply, dict):
+        return {plain(key): plain(value) for key, value in reply.items()}
+    if isinstance(reply, list | tuple):
+        return [plain(item) for item in reply]
+    return reply
+
+
+def flattened(entry: list[Any]) -> list[list[Any]]:
+    """The entry of COMMAND INFO and those of its subcommands, sets sorted."""
+    entry = plain(entry)
+    own = [*entry[:9]]
+    for position in (FLAGS, CATEGORIES, TIPS):
+        own[position] = sorted(own[position])
+    for spec in own[KEYS]:
+        spec["flags"] = sorted(spec["flags"])
+        spec.pop("notes", None)  # prose
+    return [own, *(line for sub in entry[9] for line in flattened(sub))]
+
+
+def ours() -> dict[str, list[Any]]:
+    """Our entries by name."""
+    table = build_table()
+    entries: list[Reply] = [facts(command) for command in table.commands.values()]
+    return {line[0]: line for entry in entries for line in flattened(entry)}  # type: ignore[arg-type]
+
+
+DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
+    "redis70": {},
+    "valkey9": {},
+}
+"""(name, element) → why ours is another than the live server's."""
+
+NEWER: dict[str, set[str]] = {
+    "redis70": {"client|setinfo", "client|no-touch"},
+    "valkey9": set(),
+}
+"""Commands of ours that the live server does not have."""
+
+
+@pytest.mark.parametrize("kind", ["redis70", "valkey9"])
+def test_metadata_is_that_of_a_real_server(kind: str) -> None:
+    """Arity, flags, key positions, categories, tips and key specifications of every command agree."""
+    own = ours()
+    with start(kind) as server, server.connect() as client:
+        client.command("HELLO", "3")
+        names = [name for name in own if "|" not in name]
+        answers = client.command("COMMAND", "INFO", *names)
+    theirs = {line[0]: line for entry in answers if entry is not None for line in flattened(entry)}
+    missing = {name for name in own if name not in theirs}
+    assert missing == NEWER[kind]
+    found = {
+        (name, element): (own[name][element], theirs[name][element])
+        for name in own
+        if name in theirs
+        for element in range(ARITY, KEYS + 1)
+        if own[name][element] != theirs[name][element]
+    }
+    unexpected = {place: pair for place, pair in found.items() if place not in DIFFERENT[kind]}
+    lines = [f"{name} {NAMES[element]}: ours {pair[0]}, {kind} {pair[1]}" for (name, element), pair in unexpected.items()]
+    assert not lines, "\n" + "\n".join(lines)
+    assert set(DIFFERENT[kind]) == set(found), "a listed difference is gone"
