@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -296,6 +297,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, help="how often each comparison is repeated (3, quick 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))  # so that the servers are stopped
     pairs = options.pairs or (1 if options.quick else 3)
     scale = 0.1 if options.quick else 1.0
     parts: dict[str, Callable[[], Iterator[Row]]] = {

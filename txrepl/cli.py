@@ -40,6 +40,7 @@ def run(config: Config) -> int:
     reactor = _reactor()
 
     log = Log(now_ms)
+    log.hear_twisted()
     failures: list[str] = []
 
     def fatal(message: str) -> None:

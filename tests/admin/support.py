@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from txrepl.admin import make_site
-from txrepl.commands.session import Session
+from txrepl.commands.session import NoOutlet, Session
 from txrepl.config import Config
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
@@ -79,7 +79,7 @@ class FakeHost:
         self.asked.append("stop")
 
 
-class FakeOutlet(ReplicaOutlet):
+class FakeOutlet(NoOutlet, ReplicaOutlet):
     """A replica's connection: keeps what was written; closing it closes the session, as a shell does."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.admin.support import Bench
-from txrepl.admin import check_exposure
+from txrepl.admin import check_exposure, endpoint_host
 from txrepl.admin.auth import is_loopback
 from txrepl.errors import ConfigError
 
@@ -35,6 +35,24 @@ def test_a_name_that_merely_looks_local_is_not_loopback() -> None:
     assert not is_loopback("127.0.0.1.evil.example")
     assert not is_loopback("localhost.evil.example")
     assert not is_loopback("")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [
+        ("tcp:8379:interface=127.0.0.1", "127.0.0.1"),
+        ("tcp6:8379:interface=\\:\\:1", "::1"),
+        ("tcp:8379", ""),
+        ("tcp:port=8379:backlog=5", ""),
+        ("ssl:8379:interface=10.0.0.1:privateKey=k.pem", "10.0.0.1"),
+        ("unix:/run/txrepl.sock", "localhost"),
+        ("systemd:domain=INET:index=0", ""),
+        ("fd:interface=127.0.0.1", ""),
+    ],
+)
+def test_an_endpoint_string_tells_what_it_binds_to(endpoint: str, host: str) -> None:
+    """What cannot be told counts as every interface, so that it needs a token."""
+    assert endpoint_host(endpoint) == host
 
 
 # -- token --------------------------------------------------------------------------------------------------------

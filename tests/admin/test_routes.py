@@ -194,6 +194,68 @@ def test_what_peers_chose_cannot_break_the_output() -> None:
     assert all(line.isprintable() for line in bench.get("/").text.split("\n"))
 
 
+# -- INFO ---------------------------------------------------------------------------------------------------------
+
+
+def test_info_is_json_with_numbers() -> None:
+    """Sections by name; numbers are numbers, ids and versions are text, packed fields are taken apart."""
+    bench = Bench()
+    bench.attach(6381)
+    bench.write("SET", "key", "value")
+    found = bench.get("/v1/info?section=everything").json
+    assert found["replication"]["connected_slaves"] == 1
+    assert found["replication"]["master_replid"] == bench.node.feed.history.replid
+    assert found["replication"]["slave0"] == {
+        "ip": "10.0.0.131",
+        "port": 6381,
+        "state": "wait_bgsave",
+        "offset": 0,
+        "lag": 0,
+    }
+    assert found["server"]["redis_version"] == "7.2.4"
+    assert isinstance(found["memory"]["mem_fragmentation_ratio"], float)
+    assert found["keyspace"]["db0"]["keys"] == 1
+    assert found["commandstats"]["cmdstat_set"]["calls"] == 1
+
+
+def test_info_as_text_is_what_the_command_answers() -> None:
+    """Byte for byte, where the client prefers text."""
+    bench = Bench()
+    answer = bench.get("/v1/info?section=replication", headers={"Accept": "text/plain"})
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    client = bench.node.open_session(FakeOutlet(), "127.0.0.1:40000", "127.0.0.1:6379")
+    assert bench.run(client, "INFO", "replication") == b"$%d\r\n%s\r\n" % (len(answer.body), answer.body)
+
+
+@pytest.mark.parametrize(
+    ("query", "sections"),
+    [
+        ("section=replication", {"replication"}),
+        ("section=Replication,SERVER", {"replication", "server"}),
+        ("section=cpu&section=memory", {"cpu", "memory"}),
+    ],
+)
+def test_info_gives_the_sections_asked_for(query: str, sections: set[str]) -> None:
+    """One, a list, or the parameter repeated; in any case."""
+    assert set(Bench().get(f"/v1/info?{query}").json) == sections
+
+
+def test_info_gives_the_default_sections_where_nothing_is_asked() -> None:
+    """As the command does: without the statistics of commands."""
+    found = Bench().get("/v1/info").json
+    assert "replication" in found
+    assert "commandstats" not in found
+    assert Bench().get("/v1/info?section=default").json.keys() == found.keys()
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/plain"])
+def test_an_unknown_section_is_refused_with_those_known(accept: str) -> None:
+    """A misspelt section is not silently empty."""
+    answer = Bench().get("/v1/info?section=replicaton", headers={"Accept": accept})
+    assert answer.refuses(422, field="section")
+    assert "replication" in answer.json["detail"]
+
+
 # -- probes -------------------------------------------------------------------------------------------------------
 
 

@@ -41,23 +41,27 @@ def test_browsers_get_the_same_text() -> None:
 @pytest.mark.parametrize("host", ["localhost:8379", "rather-long-name.of-a-machine.in-some.example:8379"])
 def test_every_curl_line_on_the_page_is_answered(token: str, host: str) -> None:
     """Sent as they stand, they do what they say."""
-    bench = Bench(token, bound_host=host.partition(":")[0])
-    session, _ = bench.attach()
+
+    def fresh() -> tuple[Bench, int]:
+        bench = Bench(token, bound_host=host.partition(":")[0])
+        return bench, bench.attach()[0].number
+
+    bench, number = fresh()
     headers = {"Host": host, **({"Authorization": f"Bearer {token}"} if token else {})}
     page = bench.get("/", headers=headers).text
     assert all(len(line) <= COLUMNS for line in page.split("\n"))
-    commands = curl_lines(page)
-    assert len(commands) == 8
     seen = []
-    for words in commands:
+    for words in curl_lines(page):
         assert words.count("Authorization: Bearer $TOKEN") == (1 if token else 0)
-        url = next(word for word in words if word.startswith(host))
+        path = next(word for word in words if word.startswith(host)).removeprefix(host)
         method = words[words.index("-X") + 1] if "-X" in words else "GET"
         fields = dict(words[i + 1].split("=") for i, word in enumerate(words) if word == "-d")
-        seen.append(f"{method} {url.removeprefix(host)}")
+        seen.append(f"{method} {path}")
         more = {"data": {**fields, **({"port": "6379"} if "port" in fields else {})}} if fields else {}
-        assert bench.ask(method, url.removeprefix(host), headers=headers, **more).status in {200, 202}, words
-    assert seen[:3] == ["POST /v1/replicaof", "POST /v1/replicaof", f"DELETE /v1/replicas/{session.number}"]
+        bench, _ = fresh()
+        assert bench.ask(method, path, headers=headers, **more).status in {200, 202}, words
+    assert seen[:3] == ["POST /v1/replicaof", "POST /v1/replicaof", f"DELETE /v1/replicas/{number}"]
+    assert len(seen) == 8
 
 
 def test_a_replicas_page_shows_the_link() -> None:
@@ -65,7 +69,7 @@ def test_a_replicas_page_shows_the_link() -> None:
     page = busy_replica().get("/").text
     assert "role       replica of 10.0.0.1:6379\n" in page
     assert re.search(r"^link       up, last heard 0 s ago$", page, re.MULTILINE)
-    assert re.search(r"^replid     [0-9a-f]{40}\n           The history of our primary", page, re.MULTILINE)
+    assert re.search(r"^replid     [0-9a-f]{40}\n           The history shared with the primary", page, re.MULTILINE)
     assert re.search(r"^replid2    none\n", page, re.MULTILINE)
 
 

@@ -4,7 +4,7 @@
                                                                          └─ views (Node → dicts) ─ JSON | text
 
 site         `make_site`: what a port serves; bounded requests, the gate in front of the app
-auth         who may ask; `check_exposure`
+auth         who may ask; `check_exposure`, `endpoint_host`
 app          the paths
 bodies       what a request carries, checked field by field
 selves       whether an address is our own
@@ -17,7 +17,7 @@ problems     every refusal as RFC 9457
 
 from __future__ import annotations
 
-from txrepl.admin.auth import check_exposure
+from txrepl.admin.auth import check_exposure, endpoint_host
 from txrepl.admin.site import make_site
 
-__all__ = ["check_exposure", "make_site"]
+__all__ = ["check_exposure", "endpoint_host", "make_site"]

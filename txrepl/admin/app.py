@@ -48,6 +48,7 @@ def answer(request: Request, body: bytes, content_type: str, status: int = 200) 
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
+        ("Server", "txrepl"),
         ("X-Content-Type-Options", "nosniff"),
         ("Vary", "Accept"),
     ):

@@ -57,6 +57,20 @@ def check_exposure(host: str, token: str) -> None:
         )
 
 
+def endpoint_host(endpoint: str) -> str:
+    """The host that a server endpoint string (Twisted's syntax) binds to, for `check_exposure`.
+
+    Parameters:
+        endpoint: such as `tcp:8379:interface=127.0.0.1`. Without an interface it is every one, the empty string; a
+            Unix socket is as local as localhost; what cannot be told (`systemd`, `fd`, plugins) is every one too.
+    """
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.split(r"(?<!\\):", endpoint)]
+    if words[0] == "unix":
+        return "localhost"
+    named = [word.removeprefix("interface=") for word in words[1:] if word.startswith("interface=")]
+    return named[-1] if named and words[0] in {"tcp", "tcp4", "tcp6", "ssl"} else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What of a request decides whether it may pass.

@@ -162,7 +162,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Info": {
         "type": "object",
         "description": "INFO: sections by name, in lower case, each with its fields. Numbers are numbers.",
-        "additionalProperties": {"type": "object", "additionalProperties": {"type": ["string", "integer", "number"]}},
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": {
+                "type": ["string", "number", "object"],
+                "additionalProperties": {"type": ["string", "number"]},
+                "description": "What Redis packs into one field (`slave0`, `db0`, `cmdstat_get`) is an object.",
+            },
+        },
     },
     "Status": _object("A probe's answer.", status=_text("The state.", enum=["alive", "ready"])),
     "Follow": {

@@ -55,19 +55,20 @@ def head(overview: Json) -> list[str]:
 
 def identity(replication: Json) -> list[str]:
     """The ids and the offset, each with what it means now."""
-    follows = replication["link"] is not None
-    second, until = replication["replid2"], replication["second_offset"]
-    says_first = (
-        "The history of our primary; all who share it can take over from each other."
-        if follows
-        else "The history that starts here; whoever follows it can go on by partial resync."
-    )
+    found, until = replication["link"], replication["second_offset"]
+    second = replication["replid2"]
+    if found is None:
+        says_first = "This node's own history; its followers go on in it by partial resync."
+    elif found["up"] or found["resumable"]:
+        says_first = "The history shared with the primary; all who share it may go on in it."
+    else:
+        says_first = "A history of this node's own; a full sync brings the primary's."
     says_second = (
         f"The history before: who followed it may go on here, up to offset {until}."
         if second
         else "There is no history before this one that a replica could go on with."
     )
-    says_offset = "Bytes of the history applied here." if follows else "Bytes of the history written so far."
+    says_offset = "Bytes of the history written so far." if found is None else "Bytes of the history applied here."
     return [
         *_line("replid", replication["replid"], says_first),
         *_line("replid2", second or "none", says_second),
@@ -105,7 +106,7 @@ def _link_state(found: Json) -> str:
 def _progress(sync: Json) -> str:
     total, read = sync["total_bytes"], sync["read_bytes"]
     parts = [f"{size(read)} of {size(total)} ({sync['percent']:.1f} %)" if total else f"{size(read)} so far"]
-    if not read:
+    if not read and not total:
         return f"waiting for the primary's snapshot, {duration(sync['elapsed_seconds'])}"
     if sync["bytes_per_second"]:
         parts.append(f"{size(sync['bytes_per_second'])}/s")
@@ -122,7 +123,8 @@ def backlog(found: Json, attached: list[Json]) -> list[str]:
     covers = f", {duration(found['covers_seconds'])} of writes" if found["covers_seconds"] is not None else ""
     lines = _line("backlog", f"{size(found['length_bytes'])} of {size(found['size_bytes'])}{covers}")
     lines += _line("", bar(share))
-    lines += _line("", f"offsets {found['first_offset']} to {found['next_offset'] - 1}")
+    first, last = found["first_offset"], found["next_offset"] - 1
+    lines += _line("", f"offsets {first} to {last}" if first <= last else f"empty; the next offset is {first}")
     behind = [one for one in attached if one["lag_bytes"] is not None]
     if behind:
         worst = max(behind, key=lambda one: int(one["lag_bytes"]))

@@ -33,6 +33,7 @@ family.container("client", since="2.4.0", summary="The connections.")
 
 _ANYONE: Final = "noscript loading stale"
 _ADMIN: Final = "admin noscript loading stale"
+_ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 _LONG_MAX: Final = 2**63 - 1
 
 TYPES: Final = {
@@ -214,7 +215,7 @@ def client_trackinginfo(s: Session, argv: list[bytes]) -> Reply:
 # -- the connection's own settings ------------------------------------------------------------------------------
 
 
-@family.command("client setname", 3, _ANYONE, since="2.6.9", summary="Names the connection.")
+@family.command("client setname", 3, _ANYONE, since="2.6.9", summary="Names the connection.", tips=_ALL_NODES)
 def client_setname(s: Session, argv: list[bytes]) -> Reply:
     """CLIENT SETNAME name; an empty one takes it away."""
     if not is_printable(argv[2]):
@@ -229,7 +230,7 @@ def client_setname(s: Session, argv: list[bytes]) -> Reply:
     _ANYONE,
     since="7.2.0",
     summary="Tells which library the client is.",
-    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
+    tips=_ALL_NODES,
 )
 def client_setinfo(s: Session, argv: list[bytes]) -> Reply:
     """CLIENT SETINFO LIB-NAME name | LIB-VER version."""

@@ -16,6 +16,7 @@ from txrepl.commands.table import (
     BLOCKING,
     FAST,
     FLAG_NAMES,
+    MAY_REPLICATE,
     PUBSUB,
     READONLY,
     WRITE,
@@ -95,8 +96,8 @@ def categories(command: Command) -> list[str]:
 
 
 def flag_names(command: Command) -> list[str]:
-    """The names of a command's flags, in Redis's order."""
-    return [name for name, bit in FLAG_NAMES.items() if command.flags & bit]
+    """The names of a command's flags, in Redis's order; `may_replicate` is one that COMMAND does not tell."""
+    return [name for name, bit in FLAG_NAMES.items() if command.flags & bit & ~MAY_REPLICATE]
 
 
 def key_range(command: Command) -> tuple[int, int, int]:
@@ -126,12 +127,16 @@ def _names(names: list[str]) -> SetReply:
     return SetReply(names)
 
 
+def _access(flags: str) -> SetReply:
+    """What happens to a key: how it is accessed in capitals, the rest in lower case."""
+    return _names([name if name in ("RO", "RW", "OW", "RM") else name.lower() for name in flags.upper().split()])
+
+
 def _key_spec(spec: KeySpec) -> Reply:
     reply: dict[Reply, Reply] = {}
     if spec.note:
         reply[b"notes"] = spec.note.encode()
-    access, *others = spec.flags.split()
-    reply[b"flags"] = _names([access.upper(), *(other.lower() for other in others)])
+    reply[b"flags"] = _access(spec.flags)
     begin: dict[Reply, Reply]
     find: dict[Reply, Reply]
     if spec.incomplete:
@@ -339,8 +344,7 @@ def command_getkeysandflags(s: Session, argv: list[bytes]) -> Reply:
     for position, flags in found:
         if "VARIABLE_FLAGS" in flags.upper():
             flags = _actual_flags(command.name, words)
-        access, *others = flags.split()
-        reply.append([words[position], _names([access.upper(), *(other.lower() for other in others)])])
+        reply.append([words[position], _access(flags)])
     return reply
 
 

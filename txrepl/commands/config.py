@@ -29,9 +29,8 @@ _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded"
 )
 def config_get(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG GET pattern …"""
-    reply: dict[Reply, Reply] = {}
-    reply.update(s.server.config.get_matching(argv[2:], compile_glob))
-    return reply
+    found = s.server.config.get_matching(argv[2:], compile_glob)
+    return {name: found[name] for name in found}
 
 
 @family.command(
@@ -69,6 +68,7 @@ def config_set(s: Session, argv: list[bytes]) -> Reply:
     _ADMIN,
     since="2.8.0",
     summary="Writes the present values into the configuration file.",
+    tips=_ALL_NODES,
 )
 def config_rewrite(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG REWRITE."""
@@ -94,6 +94,7 @@ def config_rewrite(s: Session, argv: list[bytes]) -> Reply:
     _ADMIN,
     since="2.0.0",
     summary="Sets INFO's counters to zero.",
+    tips=_ALL_NODES,
 )
 def config_resetstat(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG RESETSTAT (`resetServerStats`, `resetCommandTableStats`, `resetErrorTableStats`)."""

@@ -137,57 +137,63 @@ class Dispatcher:
         used = 0
         outermost = not self._serving
         self._serving = True
-        for argv in batch:
-            used += 1
-            if not argv:
-                continue
-            command = find(argv[0])
-            if (
-                command is None
-                or command.handler is None
-                or session.flags & SLOW_PATH
-                or command.flags & self.gate
-                or not command.least <= len(argv) <= command.most
-            ):
-                reply = self._long_way(session, argv)
-            else:
-                keyspace.verbatim = True
-                dirty = keyspace.dirty
-                try:
-                    reply = command.handler(session, argv)
-                except CommandError as error:
-                    reply = self._failed(command, error)
-                except Exception as error:
-                    reply = self._broken(command, error)
-                if keyspace.dirty != dirty or keyspace.effects:
-                    self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
-                command.calls += 1
-                now = perf_counter_ns()
-                command.nanoseconds += now - started
-                started = now
-            if reply.__class__ is bytes:
-                append(b"$%d\r\n%b\r\n" % (len(reply), reply))
-            elif reply is OK:
-                append(b"+OK\r\n")
-            elif isinstance(reply, NoReply):
-                if isinstance(reply, Blocked):
-                    if reply.kind == "pause":
-                        used -= 1
-                    self._block(session, reply, argv)
-            else:
-                append(encode(reply, session.proto))
-            if keyspace.ready:
-                self.serve_ready()
-            if session.flags & STOP:
-                break
+        try:
+            for argv in batch:
+                used += 1
+                if not argv:
+                    continue
+                command = find(argv[0])
+                if (
+                    command is None
+                    or command.handler is None
+                    or session.flags & SLOW_PATH
+                    or command.flags & self.gate
+                    or not command.least <= len(argv) <= command.most
+                ):
+                    reply = self._long_way(session, argv)
+                else:
+                    keyspace.verbatim = True
+                    dirty = keyspace.dirty
+                    try:
+                        reply = command.handler(session, argv)
+                    except CommandError as error:
+                        reply = self._failed(command, error)
+                    except Exception as error:
+                        reply = self._broken(command, error)
+                    if keyspace.dirty != dirty or keyspace.effects:
+                        self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+                    command.calls += 1
+                    now = perf_counter_ns()
+                    command.nanoseconds += now - started
+                    started = now
+                if reply.__class__ is bytes:
+                    append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+                elif reply is OK:
+                    append(b"+OK\r\n")
+                elif isinstance(reply, NoReply):
+                    if isinstance(reply, Blocked):
+                        if reply.kind == "pause":
+                            used -= 1
+                        self._block(session, reply, argv)
+                else:
+                    append(encode(reply, session.proto))
+                if keyspace.ready:
+                    self.serve_ready()
+                if session.flags & STOP:
+                    break
+        finally:
+            if outermost:
+                self._release()
         if command is not None:
             session.last_command = command.name
         self.server.stats.commands += used
-        if outermost:
-            while self._released:
-                self._released.pop(0).outlet.resume()
-            self._serving = False
         return used
+
+    def _release(self) -> None:
+        """Let those go on who were unblocked while commands were run: one session's commands end before another's."""
+        while self._released:
+            self._released.pop(0).outlet.resume()
+        self._serving = False
 
     def _long_way(self, session: Session, argv: list[bytes]) -> Reply:
         """Run one request with every check; the reply as the client is to see it."""

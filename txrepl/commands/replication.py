@@ -208,6 +208,7 @@ def _replica_role(link: Link, offset: int) -> Reply:
     since="3.0.0",
     summary="Waits until replicas have acknowledged the client's writes.",
     group="generic",
+    categories="connection",
     tips=("request_policy:all_shards", "response_policy:agg_min"),
 )
 def wait(s: Session, argv: list[bytes]) -> Reply:

@@ -152,7 +152,9 @@ class Command:
         return self.least <= words <= self.most
 
     def key_positions(self, argv: list[bytes]) -> list[tuple[int, str]]:
-        """Positions of the keys in a call, channels left out, each with its specification's flags (`getKeysFromCommandWithSpecs`).
+        """Positions of the keys in a call, each with its specification's flags (`getKeysFromCommandWithSpecs`).
+
+        A channel, which a specification tells as `NOT_KEY`, is none.
 
         Raises:
             CommandError: the arguments do not name keys as the specification says.

@@ -116,12 +116,16 @@ class PipeReader:
         if data:
             self._received(data)
         else:
-            self.close()
-            self._ended()
+            self._end()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """The reactor gives the descriptor up."""
-        self.close()
+        """The writer has closed the pipe, and nothing is left in it."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._open:
+            self.close()
+            self._ended()
 
     def pause(self) -> None:
         """Read no further for now."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+from twisted.logger import globalLogBeginner
 
 _LEVELS: Final = {"debug": (0, "."), "verbose": (1, "-"), "notice": (2, "*"), "warning": (3, "#"), "nothing": (4, "#")}
 _MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -62,3 +65,15 @@ class Log:
                 os.write(sys.stdout.fileno(), data)
         except OSError:
             pass
+
+    def hear_twisted(self) -> None:
+        """Write what Twisted has to say, above all errors that nobody handled, as lines of this log."""
+        globalLogBeginner.beginLoggingTo([self._observe], redirectStandardIO=False)
+
+    def _observe(self, event: dict[str, Any]) -> None:
+        failure = event.get("log_failure")
+        if failure is None:
+            return
+        frames = traceback.extract_tb(failure.getTracebackObject())[-3:]
+        places = " < ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in reversed(frames))
+        self("warning", f"Unexpected error: {failure.type.__name__}: {failure.getErrorMessage()} ({places})")

@@ -89,6 +89,9 @@ class SnapshotRelay:
 
     def pipe_ended(self) -> None:
         """The whole RDB was read."""
+        self._node.log(
+            "notice", f"Diskless rdb transfer, done reading from pipe, {len(self.replicas)} replicas still up."
+        )
         self._pipe_done = True
         self._finish()
 

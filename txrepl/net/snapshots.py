@@ -141,11 +141,6 @@ class SnapshotShell:
         def ended(ok: bool) -> None:
             self._relay = None
             relay.child_ended(ok)
-            if ok:
-                node.log(
-                    "notice",
-                    f"Diskless rdb transfer, done reading from pipe, {len(relay.replicas)} replicas still up.",
-                )
             node.primary.snapshot_ended()
 
         try:

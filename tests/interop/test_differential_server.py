@@ -1,0 +1,426 @@
+"""The commands about connection, server and configuration answer, and propagate, as live servers do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.servers import RawClient, RealServer, encode, start, txrepl, wait_until
+
+COMMANDS = r"""
+PING
+PING a
+PING a b
+ECHO
+ECHO hello
+SELECT x
+SELECT 16
+SELECT -1
+SELECT 9999999999
+SELECT 3
+SELECT 0
+AUTH
+AUTH a
+AUTH a b
+AUTH a b c
+AUTH default x
+HELLO x
+HELLO 4
+HELLO 1
+HELLO 3 AUTH
+HELLO 3 AUTH a b
+HELLO 2 SETNAME "a b"
+HELLO 2 FOO
+HELLO 2 AUTH default
+CLIENT
+CLIENT FOO
+CLIENT ID x
+CLIENT GETNAME
+CLIENT SETNAME a b
+CLIENT SETNAME "a b"
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT SETNAME ""
+CLIENT GETNAME
+CLIENT LIST TYPE slave
+CLIENT LIST TYPE foo
+CLIENT LIST ID
+CLIENT LIST FOO
+CLIENT LIST TYPE
+CLIENT KILL 1.2.3.4:5
+CLIENT KILL
+CLIENT KILL ID 0
+CLIENT KILL ID 777
+CLIENT KILL TYPE foo
+CLIENT KILL USER foo
+CLIENT KILL USER default SKIPME maybe
+CLIENT KILL ADDR 1.2.3.4:5 LADDR 1.2.3.4:6
+CLIENT KILL FOO bar
+CLIENT KILL ID 1 FOO
+CLIENT PAUSE
+CLIENT PAUSE x
+CLIENT PAUSE -1
+CLIENT PAUSE 1 FOO
+CLIENT UNPAUSE
+CLIENT UNBLOCK 77
+CLIENT UNBLOCK x
+CLIENT UNBLOCK 77 FOO
+CLIENT UNBLOCK 77 ERROR
+CLIENT REPLY
+CLIENT REPLY FOO
+CLIENT REPLY ON
+CLIENT NO-EVICT
+CLIENT NO-EVICT foo
+CLIENT NO-EVICT on
+CLIENT NO-EVICT off
+CLIENT GETREDIR
+CLIENT TRACKINGINFO
+DBSIZE
+FLUSHDB foo
+FLUSHDB async sync
+FLUSHALL FOO
+FLUSHALL SYNC
+SWAPDB 0 x
+SWAPDB x 0
+SWAPDB 0 16
+SWAPDB 0 -1
+SWAPDB 0 1
+SWAPDB 16 x
+SWAPDB 9999999999999 1
+BGSAVE FOO
+BGSAVE SCHEDULE x
+SHUTDOWN FOO
+SHUTDOWN SAVE NOSAVE
+SHUTDOWN ABORT
+SHUTDOWN ABORT NOW
+SHUTDOWN SAVE NOSAVE ABORT
+LOLWUT VERSION x
+CONFIG
+CONFIG GET
+CONFIG FOO
+CONFIG SET a
+CONFIG SET a b
+CONFIG SET a b c
+CONFIG SET maxmemory x
+CONFIG SET maxmemory 100 maxmemory 200
+CONFIG SET port-x 1 hz 10
+CONFIG SET databases 3
+CONFIG GET hz
+CONFIG GET zzz
+CONFIG REWRITE
+CONFIG RESETSTAT
+CONFIG RESETSTAT x
+COMMAND COUNT x
+COMMAND FOO
+COMMAND INFO foo
+COMMAND INFO config|get
+COMMAND INFO config|foo get|foo
+COMMAND LIST FOO
+COMMAND LIST FILTERBY
+COMMAND LIST FILTERBY FOO x
+COMMAND LIST FILTERBY MODULE x
+COMMAND LIST FILTERBY ACLCAT foo
+COMMAND LIST FILTERBY PATTERN zrangeb*
+COMMAND GETKEYS
+COMMAND GETKEYS get k
+COMMAND GETKEYS GET k v
+COMMAND GETKEYS config get a
+COMMAND GETKEYS config foo a
+COMMAND GETKEYS zunion 0
+COMMAND GETKEYS zunion 0 a
+COMMAND GETKEYS zunionstore d 2 a b
+COMMAND GETKEYS zunionstore d 3 a b
+COMMAND GETKEYS sort a
+COMMAND GETKEYS sort a store b
+COMMAND GETKEYS mset a b c d
+COMMAND GETKEYS mset a b c
+COMMAND GETKEYS object encoding k
+COMMAND GETKEYS publish a b
+COMMAND GETKEYS spublish a b
+COMMAND GETKEYS subscribe a
+COMMAND GETKEYSANDFLAGS set a b
+COMMAND GETKEYSANDFLAGS set a b get
+COMMAND GETKEYSANDFLAGS sort a store b
+COMMAND GETKEYSANDFLAGS bitfield a get u8 0
+COMMAND GETKEYSANDFLAGS bitfield a set u8 0 1
+COMMAND GETKEYSANDFLAGS lmove a b left right
+COMMAND DOCS foo
+COMMAND HELP x
+INFO foo
+DEBUG
+DEBUG FOO
+DEBUG DIGEST x
+DEBUG DIGEST-VALUE
+DEBUG DIGEST-VALUE a
+DEBUG SLEEP x
+DEBUG SLEEP
+DEBUG SLEEP 0
+DEBUG POPULATE x
+DEBUG POPULATE 3
+DEBUG POPULATE 2 p 3
+DEBUG POPULATE 2 q 20
+DEBUG POPULATE 2 p x
+DEBUG POPULATE 2 p 3 4
+DEBUG POPULATE -2
+DEBUG DIGEST
+DEBUG DIGEST-VALUE key:0 q:1 none
+MGET key:0 key:1 p:0 p:1 q:0
+DEBUG RELOAD
+DEBUG DIGEST
+DEBUG RELOAD NOSAVE NOFLUSH MERGE
+DEBUG DIGEST
+DEBUG RELOAD FOO
+DEBUG SET-ACTIVE-EXPIRE x
+DEBUG SET-ACTIVE-EXPIRE 1
+DEBUG SET-ACTIVE-EXPIRE
+DEBUG OBJECT
+DEBUG OBJECT nokey
+DEBUG QUICKLIST nokey
+DEBUG LISTPACK nokey
+DEBUG LISTPACK key:0
+DEBUG QUICKLIST key:0
+DEBUG REPLICATE
+DEBUG LOG
+DEBUG LOG foo
+DEBUG ERROR foo bar
+DEBUG ERROR "foo bar"
+DEBUG CHANGE-REPL-ID x
+DEBUG QUICKLIST-PACKED-THRESHOLD x
+DEBUG QUICKLIST-PACKED-THRESHOLD 100
+DEBUG QUICKLIST-PACKED-THRESHOLD 5gb
+DEBUG QUICKLIST-PACKED-THRESHOLD 0
+DEBUG HTSTATS
+DEBUG HTSTATS x
+DEBUG HTSTATS 16
+DEBUG HTSTATS-KEY nokey
+DEBUG REPLYBUFFER
+DEBUG REPLYBUFFER FOO x
+DEBUG REPLYBUFFER PEAK-RESET-TIME x
+DEBUG REPLYBUFFER PEAK-RESET-TIME never
+DEBUG REPLYBUFFER RESIZING 1
+DEBUG PAUSE-CRON
+DEBUG PAUSE-CRON 0
+RESET x
+MULTI
+CLIENT SETNAME a
+SELECT 2
+SAVE
+EXEC
+MULTI
+SELECT 2
+CLIENT SETNAME queued
+CONFIG GET hz
+EXEC
+CLIENT GETNAME
+RESET
+CLIENT GETNAME
+CONFIG SET requirepass foo
+AUTH a
+AUTH default foo
+AUTH default bar
+AUTH joe bar
+HELLO 3 AUTH default bar
+RESET
+PING
+HELLO 2
+HELLO 2 AUTH default foo SETNAME "x y"
+AUTH foo
+CONFIG SET requirepass ""
+CLIENT REPLY SKIP
+PING dropped
+PING kept
+CLIENT REPLY OFF
+PING dropped
+CLIENT REPLY ON
+QUIT
+"""
+
+SILENT = ("CLIENT REPLY SKIP", "PING dropped", "CLIENT REPLY OFF")
+
+VALKEY_SAYS: dict[str, str] = {
+    "LOLWUT VERSION x": "its drawing takes other arguments",
+}
+"""Where Valkey 9 has gone another way than Redis 7.2."""
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[RealServer]:
+    """One txrepl for the module."""
+    with txrepl() as server:
+        yield server
+
+
+def answers(server: RealServer, proto: int, commands: list[str]) -> list[bytes]:
+    """The bytes of every reply; empty for a command that gets none."""
+    with server.connect() as client:
+        if proto == 3:
+            client.command("HELLO", "3")
+        client.command("FLUSHALL")
+        got = []
+        for line in commands:
+            words = shlex.split(line)
+            if line in SILENT:
+                client.send(encode(*words))
+                got.append(b"")
+            else:
+                got.append(client.raw_command(*words))
+        assert client.read_to_end() == b"", "QUIT closes the connection"
+        return got
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("kind", ["redis70", "valkey9"])
+def test_replies_are_the_live_servers(kind: str, proto: int, ours: RealServer) -> None:
+    """Valid and invalid calls get the same bytes, RESP2 and RESP3."""
+    commands = [line for line in COMMANDS.strip().splitlines() if kind == "redis70" or line not in VALKEY_SAYS]
+    if proto == 3:
+        commands = [line for line in commands if not line.startswith("HELLO 2")]
+    with start(kind) as live:
+        theirs = answers(live, proto, commands)
+    mine = answers(ours, proto, commands)
+    different = [
+        f"{line}: ours {own[:300]!r}, {kind} {other[:300]!r}"
+        for line, own, other in zip(commands, mine, theirs, strict=True)
+        if _comparable(own) != _comparable(other)
+    ]
+    assert not different, "\n" + "\n".join(different)
+
+
+def _comparable(raw: bytes) -> bytes:
+    """The members of sets in one order: a set has none."""
+    if b"\r\n~" in raw:
+        return b"\r\n".join(sorted(raw.split(b"\r\n")))
+    return raw
+
+
+@pytest.mark.parametrize("container", ["CLIENT", "CONFIG", "COMMAND", "DEBUG"])
+def test_help_has_redis_frame(container: str, ours: RealServer) -> None:
+    """HELP begins and ends as Redis's does."""
+    with start("redis70") as live:
+        theirs = live.command(container, "HELP")
+    mine = ours.command(container, "HELP")
+    assert mine[0] == theirs[0]
+    assert mine[-2] == theirs[-2] == "HELP"
+    assert all(line.startswith("    ") for line in mine[2::2])
+
+
+STREAM = r"""
+SET a 1
+SELECT 2
+FLUSHDB
+SET b 1
+FLUSHDB ASYNC
+FLUSHALL
+FLUSHALL ASYNC
+SELECT 0
+SET x 1
+SWAPDB 0 2
+SWAPDB 3 3
+MULTI
+SET y 1
+FLUSHALL
+SWAPDB 1 2
+EXEC
+MULTI
+FLUSHDB
+EXEC
+DEBUG REPLICATE set from nowhere
+SELECT 5
+PUBLISH c m
+SET end 1
+"""
+
+
+def stream_of(server: RealServer) -> list[list[bytes]]:
+    """The commands that a replica gets while `STREAM` runs, the SELECTs too."""
+    with server.connect() as replica, server.connect() as client:
+        replica.send(b"PSYNC ? -1\r\n")
+        assert _line(replica).startswith(b"+FULLRESYNC")
+        replica.read_exactly(int(_line(replica)[1:]))
+        for line in STREAM.strip().splitlines():
+            client.execute(*shlex.split(line))
+        found: list[list[bytes]] = []
+        while not found or found[-1][1:2] != [b"end"]:
+            command: list[bytes] = replica.read_reply()
+            if command[0] != b"PING":
+                found.append([command[0].upper(), *command[1:]])
+        return found
+
+
+def _line(client: RawClient) -> bytes:
+    """The next line that is no keepalive."""
+    line = b"\n"
+    while line == b"\n":
+        line = client.read_line()
+    return line
+
+
+@pytest.mark.parametrize("kind", ["redis70", "valkey9"])
+def test_stream_is_the_live_servers(kind: str, ours: RealServer) -> None:
+    """Flushes (of nothing too), swaps and DEBUG REPLICATE reach replicas in the same words, SELECTs included."""
+    with start(kind) as live:
+        theirs = stream_of(live)
+    assert stream_of(ours) == theirs
+
+
+KNOWN_ABSENT: dict[str, str] = {
+    "redis_build_id": "nothing is built",
+    "monotonic_clock": "a detail of the C server",
+    "multiplexing_api": "Twisted's business",
+    "atomicvar_api": "a detail of the C server",
+    "allocator_allocated": "Python's allocator does not tell",
+    "allocator_active": "Python's allocator does not tell",
+    "allocator_resident": "Python's allocator does not tell",
+    "allocator_frag_ratio": "Python's allocator does not tell",
+    "allocator_frag_bytes": "Python's allocator does not tell",
+    "allocator_rss_ratio": "Python's allocator does not tell",
+    "allocator_rss_bytes": "Python's allocator does not tell",
+    "rss_overhead_ratio": "Python's allocator does not tell",
+    "rss_overhead_bytes": "Python's allocator does not tell",
+    "total_reads_processed": "the reactor reads",
+    "total_writes_processed": "the reactor writes",
+    "reply_buffer_shrinks": "there is no such buffer",
+    "reply_buffer_expands": "there is no such buffer",
+}
+"""Fields of Redis 7.0 that we do not have, and why."""
+
+
+def test_info_has_redis_fields(ours: RealServer) -> None:
+    """INFO everything has the sections of Redis 7.0 in its order, and all of its fields but those listed."""
+    with start("redis70") as live:
+        theirs = _fields(live)
+    mine = _fields(ours)
+    assert [name for name in mine if name in theirs] == list(theirs)
+    absent = {field for name, fields in theirs.items() for field in fields if field not in mine[name]}
+    assert absent == set(KNOWN_ABSENT)
+
+
+def test_info_of_a_replica_has_redis_fields(ours: RealServer) -> None:
+    """INFO replication of a replica, and of its primary, has the fields of Redis 7.0 in its order."""
+    with start("redis70") as primary, start("redis70", replicaof=("127.0.0.1", primary.port)) as real:
+        wait_until(lambda: real.info("replication")["master_link_status"] == "up", 10, "the real replica is linked")
+        with txrepl(replicaof=("127.0.0.1", primary.port)) as own:
+            wait_until(lambda: own.info("replication")["master_link_status"] == "up", 10, "txrepl is linked")
+            assert list(own.info("replication")) == list(real.info("replication"))
+    with start("redis70", replicaof=("127.0.0.1", ours.port)) as replica:
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up", 10, "the replica is linked")
+        shown = ours.info("replication")["slave0"]
+        assert re.fullmatch(rf"ip=127\.0\.0\.1,port={replica.port},state=online,offset=\d+,lag=[01]", shown)
+
+
+def _fields(server: RealServer) -> dict[str, list[str]]:
+    """Field names by section, the varying ones left out."""
+    text: str = server.command("INFO", "everything").decode()
+    found: dict[str, list[str]] = {}
+    section: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("# "):
+            section = found.setdefault(line[2:], [])
+        elif ":" in line:
+            name = line.partition(":")[0]
+            if not re.match(r"(cmdstat|errorstat|latency_percentiles)_|db\d|listener\d", name):
+                section.append(name)
+    return found
