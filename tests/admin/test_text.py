@@ -69,7 +69,7 @@ def test_a_replicas_page_shows_the_link() -> None:
     page = busy_replica().get("/").text
     assert "role       replica of 10.0.0.1:6379\n" in page
     assert re.search(r"^link       up, last heard 0 s ago$", page, re.MULTILINE)
-    assert re.search(r"^replid     [0-9a-f]{40}\n           The history shared with the primary", page, re.MULTILINE)
+    assert re.search(r"^replid     [0-9a-f]{40}\n           Shared with the primary; all", page, re.MULTILINE)
     assert re.search(r"^replid2    none\n", page, re.MULTILINE)
 
 

@@ -240,10 +240,16 @@ QUIT
 
 SILENT = ("CLIENT REPLY SKIP", "PING dropped", "CLIENT REPLY OFF")
 
-VALKEY_SAYS: dict[str, str] = {
-    "LOLWUT VERSION x": "its drawing takes other arguments",
+OTHERWISE: dict[str, dict[str, str]] = {
+    "redis70": {
+        "HELLO 2": "without a password: the text named no <proto> before 7.2",
+    },
+    "valkey9": {
+        "COMMAND INFO config|get": "no subcommands are an array in RESP3, where Redis says a set",
+        "SAVE": "inside a transaction: the text names the command",
+    },
 }
-"""Where Valkey 9 has gone another way than Redis 7.2."""
+"""Commands to which the live server has another answer than Redis 7.2, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +281,7 @@ def answers(server: RealServer, proto: int, commands: list[str]) -> list[bytes]:
 @pytest.mark.parametrize("kind", ["redis70", "valkey9"])
 def test_replies_are_the_live_servers(kind: str, proto: int, ours: RealServer) -> None:
     """Valid and invalid calls get the same bytes, RESP2 and RESP3."""
-    commands = [line for line in COMMANDS.strip().splitlines() if kind == "redis70" or line not in VALKEY_SAYS]
+    commands = [line for line in COMMANDS.strip().splitlines() if line not in OTHERWISE[kind]]
     if proto == 3:
         commands = [line for line in commands if not line.startswith("HELLO 2")]
     with start(kind) as live:
@@ -284,14 +290,14 @@ def test_replies_are_the_live_servers(kind: str, proto: int, ours: RealServer) -
     different = [
         f"{line}: ours {own[:300]!r}, {kind} {other[:300]!r}"
         for line, own, other in zip(commands, mine, theirs, strict=True)
-        if _comparable(own) != _comparable(other)
+        if _comparable(line, own) != _comparable(line, other)
     ]
     assert not different, "\n" + "\n".join(different)
 
 
-def _comparable(raw: bytes) -> bytes:
-    """The members of sets in one order: a set has none."""
-    if b"\r\n~" in raw:
+def _comparable(line: str, raw: bytes) -> bytes:
+    """The members of sets, and lists of commands, in one order: they have none."""
+    if b"\r\n~" in raw or line.startswith("COMMAND LIST"):
         return b"\r\n".join(sorted(raw.split(b"\r\n")))
     return raw
 
@@ -345,7 +351,7 @@ def stream_of(server: RealServer) -> list[list[bytes]]:
         found: list[list[bytes]] = []
         while not found or found[-1][1:2] != [b"end"]:
             command: list[bytes] = replica.read_reply()
-            if command[0] != b"PING":
+            if command[0].upper() != b"PING":
                 found.append([command[0].upper(), *command[1:]])
         return found
 

@@ -60,7 +60,7 @@ def identity(replication: Json) -> list[str]:
     if found is None:
         says_first = "This node's own history; its followers go on in it by partial resync."
     elif found["up"] or found["resumable"]:
-        says_first = "The history shared with the primary; all who share it may go on in it."
+        says_first = "Shared with the primary; all who share it can go on from one another."
     else:
         says_first = "A history of this node's own; a full sync brings the primary's."
     says_second = (
@@ -126,8 +126,8 @@ def backlog(found: Json, attached: list[Json]) -> list[str]:
     first, last = found["first_offset"], found["next_offset"] - 1
     lines += _line("", f"offsets {first} to {last}" if first <= last else f"empty; the next offset is {first}")
     behind = [one for one in attached if one["lag_bytes"] is not None]
-    if behind:
-        worst = max(behind, key=lambda one: int(one["lag_bytes"]))
+    worst = max(behind, key=lambda one: int(one["lag_bytes"]), default=None)
+    if worst is not None and worst["lag_bytes"]:
         lines += _line("", f"furthest behind: replica {worst['id']}, by {size(worst['lag_bytes'])}")
     return lines
 

@@ -178,9 +178,9 @@ def facts(command: Command) -> Reply:
         last,
         step,
         _names(["@" + name for name in categories(command)]),
-        [tip.encode() for tip in command.tips],
-        [_key_spec(spec) for spec in command.keys],
-        [facts(sub) for sub in command.subcommands.values()],
+        SetReply([tip.encode() for tip in command.tips]),
+        SetReply([_key_spec(spec) for spec in command.keys]),
+        [facts(sub) for sub in command.subcommands.values()] if command.subcommands else SetReply(),
     ]
 
 

@@ -254,13 +254,14 @@ class Dispatcher:
 
     def _run(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
         assert command.handler is not None
-        command.calls += 1
         try:
             return command.handler(session, argv)
         except CommandError as error:
             return self._failed(command, error)
         except Exception as error:
             return self._broken(command, error)
+        finally:
+            command.calls += 1
 
     def _failed(self, command: Command, error: CommandError) -> CommandError:
         command.failed += 1

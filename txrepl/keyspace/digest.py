@@ -77,8 +77,6 @@ def _sorted_set_mixed(digest: int, value: SortedSetValue, legacy: bool) -> int:
     digest = _opened(digest, SORTED_SET)
     form = format_double_legacy if legacy else format_double_short
     for member, score in value.scores.items():
-        if score == 0 and not value.large:
-            score = 0.0  # a listpack keeps whole scores as integers: no -0
         digest ^= _sum(_mixed(_fresh(member), form(score)).to_bytes(SIZE, "big"))
     return digest
 

@@ -14,6 +14,11 @@ from functools import lru_cache
 _SPECIAL = frozenset(b"*?[\\")
 
 
+def _signed(c: int) -> int:
+    """A byte as a C char, as which Redis compares the ends of a range."""
+    return c - 256 if c > 127 else c
+
+
 def _class(pattern: bytes, start: int) -> tuple[bytes, int]:
     """The regular expression of a `[…]` that begins after `start`, and where the pattern goes on."""
     i = start
@@ -32,8 +37,8 @@ def _class(pattern: bytes, start: int) -> tuple[bytes, int]:
         elif c == ord("]"):
             break
         elif i + 2 < len(pattern) and pattern[i + 1] == ord("-"):
-            low, high = sorted((c, pattern[i + 2]))
-            wanted.update(range(low, high + 1))
+            low, high = sorted((_signed(c), _signed(pattern[i + 2])))
+            wanted.update(byte & 255 for byte in range(low, high + 1))
             i += 2
         else:
             wanted.add(c)

@@ -202,7 +202,7 @@ class SnapshotShell:
         """The child has closed its pipe: it has exited, or is about to."""
         _, status = os.waitpid(self._pid, 0)
         ok = os.waitstatus_to_exitcode(status) == 0
-        kind = "transfer" if self.to_sockets else "saving"
+        kind = "RDB transfer" if self.to_sockets else "saving"
         if ok:
             self._node.log("notice", f"Background {kind} terminated with success")
         elif os.WIFSIGNALED(status):

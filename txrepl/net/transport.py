@@ -16,8 +16,17 @@ class WriteThroughServer(tcp.Server):
     """The server side of a connection."""
 
     def write(self, data: bytes) -> None:
-        """Send now what the socket takes, buffer the rest."""
-        if not self._tempDataLen and self.offset == len(self.dataBuffer) and self.connected and not self.disconnecting:
+        """Send now what the socket takes, buffer the rest.
+
+        A pull producer lives on turns of the reactor, so its bytes are always buffered.
+        """
+        if (
+            not self._tempDataLen
+            and self.offset == len(self.dataBuffer)
+            and self.connected
+            and not self.disconnecting
+            and (self.producer is None or self.streamingProducer)
+        ):
             try:
                 sent = self.socket.send(data)
             except OSError:

@@ -143,11 +143,11 @@ class RequestParser:
                     size = _HEADER_SIZE[len(argv)]
                     for word in argv:
                         size += _BULK_SIZE[len(word)]
-                    if size == len(data):
+                    if size == len(data) and not _may_hold_resp3(data):
                         b"".join(argv)  # a nested reply has a length too: this refuses it
                         return [argv]
                     batch: list[list[bytes]] = [argv, *iter(reader.gets, False)]
-                    if _batch_size(batch) == len(data):
+                    if _batch_size(batch) == len(data) and not _may_hold_resp3(data):
                         return batch
                     return self._feed_odd(data, batch)
             except (hiredis.HiredisError, IndexError, TypeError):
@@ -160,49 +160,73 @@ class RequestParser:
     def _feed_odd(self, data: bytes, batch: list[list[bytes]]) -> list[list[bytes]]:
         """The long way; `batch` is what hiredis made of data, believed as far as it is canonical."""
         found: list[list[bytes]] = []
-        while data and self.error is None:
-            if self._exact is not None:
-                data = self._feed_exact(self._exact, data, found)
-                batch = []
-                continue
+        if self.error is not None:
+            return found
+        if self._exact is not None:
+            data = self._feed_exact(self._exact, data, found, 1)
+        if data and self.error is None:
             if not batch and self._may_be_canonical(data):
                 batch = self._try_hiredis(data)
-            self._reader = hiredis.Reader()
             data = data[_take_canonical(batch, data, found) :]
-            self._exact = _ExactReader(self) if data else None
+        if data:
+            # One try a read with hiredis: whoever mixes odd requests in costs linear time, not quadratic.
+            self._feed_exact(_ExactReader(self), data, found, len(data))
+        self._reader = hiredis.Reader()
         return found
 
     def _try_hiredis(self, data: bytes) -> list[list[bytes]]:
-        """What hiredis makes of data; nothing if it stumbles."""
+        """What hiredis makes of data before it stumbles."""
         reader = hiredis.Reader()
+        batch: list[list[bytes]] = []
         try:
             reader.feed(data)
-            return list(iter(reader.gets, False))
+            batch.extend(iter(reader.gets, False))
         except hiredis.HiredisError:
-            return []
+            pass  # what came before the error is in the batch
+        return batch
 
-    def _feed_exact(self, exact: _ExactReader, data: bytes, found: list[list[bytes]]) -> bytes:
-        """Complete one request; returns the bytes after it."""
+    def _feed_exact(self, exact: _ExactReader, data: bytes, found: list[list[bytes]], most: int) -> bytes:
+        """Complete up to `most` requests; returns the bytes after them. What is incomplete stays in the reader."""
+        self._exact = exact
+        exact.add(data)
         try:
-            request = exact.feed(data)
+            for _ in range(most):
+                request = exact.next()
+                if request is None:
+                    exact.compact()
+                    return b""
+                found.append(request)
         except ProtocolError as error:
             self.error = str(error)
             return b""
-        if request is None:
-            return b""
-        found.append(request)
         self._exact = None
         return exact.rest()
 
 
-class _ExactReader:
-    """Reads one request, byte-exact and incrementally."""
+def _may_hold_resp3(data: bytes) -> bool:
+    """Whether a line may begin with a type that hiredis turns into what a request's array would give.
 
-    __slots__ = ("_argv", "_bulk", "_data", "_limits", "_missing", "_position")
+    Sets, pushes and attributes read as arrays of the same size; maps and verbatim strings make up for the bytes
+    that simple strings lack. A payload may look alike: then the slower proof is asked.
+    """
+    return (
+        (61 in data and b"\n=" in data)
+        or (62 in data and b"\n>" in data)
+        or (126 in data and b"\n~" in data)
+        or (124 in data and b"\n|" in data)
+        or (37 in data and b"\n%" in data)
+    )
+
+
+class _ExactReader:
+    """Reads requests, byte-exact and incrementally."""
+
+    __slots__ = ("_argv", "_bulk", "_data", "_limits", "_missing", "_position", "_start")
 
     def __init__(self, limits: RequestParser) -> None:
         self._limits = limits
         self._data = bytearray()
+        self._start: int = 0  # where the request that is being read begins
         self._position: int = 0
         self._missing: int = -1  # arguments still to come; -1 before the header
         self._bulk: int = -1  # length of the argument being read; -1 before its header
@@ -210,47 +234,65 @@ class _ExactReader:
 
     @property
     def pending_bytes(self) -> int:
-        return len(self._data)
+        return len(self._data) - self._start
 
     def pending(self) -> bytes:
-        return bytes(self._data)
+        return bytes(memoryview(self._data)[self._start :])
 
     def rest(self) -> bytes:
-        """The bytes after the request that `feed` returned."""
-        return bytes(memoryview(self._data)[self._position :])
+        """The bytes after the last request that `next` returned."""
+        return self.pending()
 
-    def feed(self, data: bytes) -> list[bytes] | None:
-        """The request, or None while it is incomplete.
+    def compact(self) -> None:
+        """Drop the bytes of the requests that were returned."""
+        if self._start:
+            del self._data[: self._start]
+            self._position -= self._start
+            self._start = 0
+
+    def add(self, data: bytes) -> None:
+        """Take bytes."""
+        self._data += data
+
+    def next(self) -> list[bytes] | None:
+        """The next request, or None while it is incomplete.
 
         Raises:
             ProtocolError: with Redis's text.
         """
-        self._data += data
-        if self._missing < 0 and self._data[0] != 42:
-            return self._inline()
-        if self._missing < 0 and not self._header():
-            return None
+        if self._missing < 0:
+            if self._start == len(self._data):
+                return None
+            if self._data[self._start] != 42:
+                return self._inline()
+            if not self._header():
+                return None
         while self._missing > 0:
             if self._bulk < 0 and not self._bulk_header():
                 return None
             end = self._position + self._bulk
             if len(self._data) < end + 2:
                 return None
-            self._argv.append(bytes(self._data[self._position : end]))
+            self._argv.append(bytes(memoryview(self._data)[self._position : end]))
             self._position = end + 2
             self._bulk = -1
             self._missing -= 1
-        return self._argv or OddRequest([], self._position)
+        argv, self._argv = self._argv, []
+        size = self._position - self._start
+        self._missing = -1
+        self._start = self._position
+        return argv or OddRequest([], size)
 
     def _inline(self) -> OddRequest | None:
-        end = self._data.find(b"\n")
+        end = self._data.find(b"\n", self._start)
         if end < 0:
-            if len(self._data) > INLINE_MAX_BYTES:
+            if len(self._data) - self._start > INLINE_MAX_BYTES:
                 raise ProtocolError("Protocol error: too big inline request")
             return None
-        line = bytes(self._data[:end])
-        self._position = end + 1
-        return OddRequest(split_words(line.removesuffix(b"\r")), self._position)
+        line = bytes(self._data[self._start : end])
+        size = end + 1 - self._start
+        self._start = self._position = end + 1
+        return OddRequest(split_words(line.removesuffix(b"\r")), size)
 
     def _line(self, what: str) -> bytes | None:
         """The header line at the position, which moves past it."""
@@ -278,12 +320,13 @@ class _ExactReader:
         return True
 
     def _bulk_header(self) -> bool:
-        if self._position < len(self._data) and self._data[self._position] != 36:  # "$"
-            got = chr(self._data[self._position])
-            raise ProtocolError(f"Protocol error: expected '$', got '{got}'")
+        first = self._position
         line = self._line("bulk")
         if line is None:
             return False
+        if self._data[first] != 36:  # "$"
+            got = bytes(self._data[first : first + 1]).decode("utf-8", "surrogateescape")
+            raise ProtocolError(f"Protocol error: expected '$', got '{got}'")
         length = parse_integer(line[1:])
         if length is None or not 0 <= length <= self._limits.max_bulk_bytes:
             raise ProtocolError("Protocol error: invalid bulk length")
@@ -294,7 +337,8 @@ class _ExactReader:
 
 
 _ESCAPES: Final = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-_BLANKS: Final = frozenset(b" \n\r\t\v\f\0")
+_BLANKS: Final = frozenset(b" \n\r\t\v\f")
+_WORD_ENDS: Final = frozenset(b" \n\r\t")
 
 
 def split_words(line: bytes) -> list[bytes]:
@@ -304,6 +348,7 @@ def split_words(line: bytes) -> list[bytes]:
         ProtocolError: quotes are not balanced.
     """
     words: list[bytes] = []
+    line = line.partition(b"\0")[0]  # a C string
     i = 0
     while True:
         while i < len(line) and line[i] in _BLANKS:
@@ -311,7 +356,7 @@ def split_words(line: bytes) -> list[bytes]:
         if i >= len(line):
             return words
         word = bytearray()
-        while i < len(line) and line[i] not in _BLANKS:
+        while i < len(line) and line[i] not in _WORD_ENDS:
             c = line[i]
             if c == 34:
                 i = _double_quoted(line, i + 1, word)
