@@ -532,7 +532,7 @@ class Node:
         try:
             stream.receive(data)
         finally:
-            keyspace.expiry = int(Expiry.HIDE)
+            keyspace.expiry = int(Expiry.HIDE if self.link.host else Expiry.DELETE)
 
     def _apply(self, argv: list[bytes]) -> None:
         session = self._stream_session

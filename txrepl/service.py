@@ -15,8 +15,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from txrepl import __version__
-from txrepl.admin.auth import check_exposure
-from txrepl.admin.site import make_site
+from txrepl.admin import check_exposure, endpoint_host, make_site
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
 from txrepl.config import Config
@@ -152,14 +151,14 @@ class RedisService(service.Service):
         config = self.config
         endpoint = config.get_str("http")
         token = config.get_str("http-token")
-        host = config.get_str("http-bind")
-        if not endpoint and not config.get_int("http-port"):
+        port = config.get_int("http-port")
+        if not endpoint and not port:
             return
+        host = endpoint_host(endpoint) if endpoint else config.get_str("http-bind")
+        check_exposure(host, token)
         if not endpoint:
-            check_exposure(host, token)
-            shown = host.replace(":", r"\:")
-            port = config.get_int("http-port")
-            endpoint = f"tcp6:{port}:interface={shown}" if ":" in host else f"tcp:{port}:interface={host}"
+            escaped = host.replace(":", r"\:")
+            endpoint = f"{'tcp6' if ':' in host else 'tcp'}:{port}:interface={escaped}"
         site = make_site(self.node, self._reactor, token=token, bound_host=host)
         listening = serverFromString(self._reactor, endpoint).listen(site)
         listening.addCallbacks(self._http_listens, lambda failure: self._on_fatal(failure.getErrorMessage()))
@@ -251,8 +250,18 @@ class RedisService(service.Service):
 
     # -- stopping
 
+    def _save_at_end(self) -> None:
+        self.log("notice", "Saving the final RDB snapshot before exiting.")
+        try:
+            self.snapshots.save_now()
+            self.log("notice", "DB saved on disk")
+        except OSError as error:
+            self.log("warning", f"Error saving DB on disk: {error.strerror or error}")
+
     def stopService(self) -> Any:  # noqa: N802
-        """Close everything."""
+        """Save if there are save points, then close everything."""
+        if not self.stopping and self.node.saver.points and self.node.loading is None:
+            self._save_at_end()
         if self._ticker.running:
             self._ticker.stop()
         self.link.stop()

@@ -349,7 +349,7 @@ def test_http_repoints_and_promotes_a_running_replica(run: Run, kind: str) -> No
     assert_equal(middle, end)
     assert stat(middle, "sync_partial_ok") == partial + 1
     shown = json.load(urllib.request.urlopen(f"http://127.0.0.1:{http_port}/v1/replication", timeout=10))
-    assert shown["role"] == "master"
+    assert shown["role"] == "primary"
     assert shown["replid"] == middle.info("replication")["master_replid"]
 
 

@@ -141,6 +141,8 @@ class Dispatcher:
             for argv in batch:
                 used += 1
                 if not argv:
+                    if session.replica is not None:
+                        session.replica.ack_ms = keyspace.now_ms  # a replica that loads shows life by newlines
                     continue
                 command = find(argv[0])
                 if (
@@ -229,13 +231,13 @@ class Dispatcher:
         if refusal is not None:
             if command is not None:
                 command.rejected += 1
-            self.server.stats.count_error(refusal.code)
-            if session.flags & IN_MULTI:
-                if command is not None and command.name == "exec":
-                    self.abort_transaction(session)
-                    reason = refusal.message.removeprefix(b"ERR ")
-                    return CommandError(b"EXECABORT Transaction discarded because of: " + reason)
+            if command is not None and command.name == "exec":
+                self.abort_transaction(session)
+                reason = refusal.message.removeprefix(b"ERR ")
+                refusal = CommandError(b"EXECABORT Transaction discarded because of: " + reason)
+            elif session.flags & IN_MULTI:
                 session.flags |= MULTI_FAILED
+            self.server.stats.count_error(refusal.code)
             return refusal
         assert command is not None
         if self.pause_flags and self._is_paused(session, command):
@@ -295,8 +297,9 @@ class Dispatcher:
             session.flags &= ~UNAUTHENTICATED  # the password was taken away meanwhile
         if session.flags & IN_MULTI and flags & NO_MULTI:
             return CommandError("ERR Command not allowed inside a transaction")
-        writes = flags & (WRITE | MAY_REPLICATE) or (command.name == "exec" and self._queue_writes(session))
-        if writes and not session.flags & PRIMARY:
+        if command.name == "exec" and self._queue_writes(session):
+            flags |= WRITE
+        if flags & (WRITE | MAY_REPLICATE) and not session.flags & PRIMARY:
             refusal = self._write_refusal(flags)
             if refusal is not None:
                 return refusal
@@ -400,7 +403,9 @@ class Dispatcher:
         command.calls += 1
         failed: CommandError | None = None
         try:
-            command.handler(session, argv)
+            reply = command.handler(session, argv)
+            if isinstance(reply, list):  # EXEC's
+                failed = next((answer for answer in reply if isinstance(answer, CommandError)), None)
         except CommandError as error:
             failed = self._failed(command, error)
         except Exception as error:

@@ -121,7 +121,7 @@ _NETWORK: Final = (
 _HTTP: Final = (
     Spec("http-port", _PORT, 0, mutable=False),
     Spec("http-bind", _TEXT, "127.0.0.1", mutable=False),
-    Spec("http-token", _OPTIONAL, "", secret=True),
+    Spec("http-token", _OPTIONAL, "", secret=True, mutable=False),
     Spec("http", _OPTIONAL, "", mutable=False),
 )
 

@@ -68,7 +68,8 @@ class Log:
 
     def hear_twisted(self) -> None:
         """Write what Twisted has to say, above all errors that nobody handled, as lines of this log."""
-        globalLogBeginner.beginLoggingTo([self._observe], redirectStandardIO=False)
+        observer: Any = self._observe
+        globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
     def _observe(self, event: dict[str, Any]) -> None:
         failure = event.get("log_failure")

@@ -78,12 +78,14 @@ class SnapshotRelay:
     def hold(self, replica: Replica) -> None:
         """A replica's connection is full."""
         self._behind.add(replica.number)
+        replica.held_since_ms = self._node.now()
         if self._pipe is not None:
             self._pipe.pause()
 
     def release(self, replica: Replica) -> None:
         """A replica's connection has room again, or is gone."""
         self._behind.discard(replica.number)
+        replica.held_since_ms = None
         if not self._behind and self._pipe is not None:
             self._pipe.resume()
 

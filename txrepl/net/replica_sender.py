@@ -64,12 +64,14 @@ class ReplicaSender:
         self._cursor = offset
         self._producing = True
         self._transport.registerProducer(self, True)
+        if not self._producing:
+            return  # the transport is gone, and said so
         self._node.feed.listeners[self._replica.number] = self._heard
         self._pump()
 
     def _heard(self, data: bytes, start: int) -> None:
         """The stream has grown."""
-        if self._paused:
+        if self._paused or not self._producing:
             return
         if self._cursor == start:
             self._advance(data)

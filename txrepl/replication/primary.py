@@ -98,7 +98,7 @@ class Primary:
         decision = decide(replid, offset, self.history, self.feed.backlog, replica.name)
         self.decisions.append(SyncRecord(self._now(), replica.name, decision))
         if not decision.accepted:
-            if replid != "?":
+            if not replid.startswith("?"):
                 self.partial_err += 1
             self._log("notice", decision.log)
             self._attach_for_full(replica)
@@ -213,6 +213,7 @@ class Primary:
     def _refuse(self, replicas: list[Replica]) -> None:
         for replica in replicas:
             assert replica.outlet is not None
+            self._forget(replica)  # while its last output drains, no other snapshot is meant for it
             replica.outlet.write(FAILED)
             replica.outlet.close(flush=True)
 
@@ -221,6 +222,9 @@ class Primary:
         replica.happen(ReplicaEvent.TRANSFERRED)
         replica.awaits_ack = True
         replica.ack_ms = self._now()
+        replica.held_since_ms = None
+        if self._wants_rdb_only(replica):
+            return
         self._log(
             "notice",
             f"Streamed replica with replica {replica.name} succeeded (socket). "
@@ -238,8 +242,22 @@ class Primary:
         """A replica has got its whole bulk: the stream follows (`replicaPutOnline`)."""
         replica.happen(ReplicaEvent.TRANSFERRED)
         replica.ack_ms = self._now()
+        if self._wants_rdb_only(replica):
+            return
         self._log("notice", f"Synchronization with replica {replica.name} succeeded")
         self._stream(replica, replica.start_offset + 1)
+
+    def _wants_rdb_only(self, replica: Replica) -> bool:
+        """Take leave of a replica that wanted the RDB and no stream (`redis-cli --rdb`)."""
+        if not replica.rdb_only:
+            return False
+        self._log(
+            "notice",
+            f"RDB transfer completed, rdb only replica ({replica.name}) should be disconnected asap",
+        )
+        assert replica.outlet is not None
+        replica.outlet.close(flush=True)
+        return True
 
     def snapshot_failed(self) -> None:
         """The snapshot broke: those it was promised to are told and dropped."""
@@ -269,15 +287,10 @@ class Primary:
 
     def detach(self, replica: Replica) -> None:
         """Its connection is gone."""
-        if self.replicas.pop(replica.number, None) is None:
+        if replica.number not in self.replicas:
             return
-        self._soft_since_ms.pop(replica.number, None)
-        self.feed.listeners.pop(replica.number, None)
-        if self.feed.backlog is not None:
-            self.feed.backlog.unpin(replica.number)
+        self._forget(replica)
         self._log("notice", f"Connection with replica {replica.name} lost.")
-        if not self.replicas:
-            self._alone_since_ms = self._now()
         snapshots = self.snapshots
         if (
             replica.state is ReplicaState.WAIT_BGSAVE_END
@@ -288,6 +301,14 @@ class Primary:
         ):
             self._log("notice", "Diskless rdb transfer, last replica dropped, killing fork child.")
             snapshots.kill()
+
+    def _forget(self, replica: Replica) -> None:
+        self.replicas.pop(replica.number, None)
+        self._soft_since_ms.pop(replica.number, None)
+        self.feed.listeners.pop(replica.number, None)
+        if self.feed.backlog is not None:
+            self.feed.backlog.unpin(replica.number)
+        self.left_alone()
 
     def left_alone(self) -> None:
         """There are no replicas as of now: the backlog's time to live begins."""
@@ -341,10 +362,16 @@ class Primary:
             replica.outlet.write(b"\n")
         if self.output_exceeded(replica, now_ms):
             return
-        if replica.is_online and now_ms - replica.ack_ms > self.settings.timeout_s * 1000:
-            phase = "full sync" if replica.awaits_ack else "streaming sync"
-            self._log("warning", f"Disconnecting timedout replica ({phase}): {replica.name}")
-            replica.outlet.close(flush=False)
+        timeout_ms = self.settings.timeout_s * 1000
+        held = replica.held_since_ms
+        if replica.is_online and replica.psync and now_ms - replica.ack_ms > timeout_ms:
+            phase = "streaming sync"  # one that came by SYNC never acknowledges
+        elif held is not None and replica.state is ReplicaState.WAIT_BGSAVE_END and now_ms - held > timeout_ms:
+            phase = "full sync"  # it takes nothing, and all others of the transfer wait for it
+        else:
+            return
+        self._log("warning", f"Disconnecting timedout replica ({phase}): {replica.name}")
+        replica.outlet.close(flush=False)
 
     def output_exceeded(self, replica: Replica, now_ms: int) -> bool:
         """Drop a replica whose unsent stream passes the output buffer limits, never lower than the backlog's size."""

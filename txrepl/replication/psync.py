@@ -36,11 +36,11 @@ def decide(replid: str, offset: int, history: History, backlog: Backlog | None, 
     """Decide on `PSYNC replid offset`.
 
     Parameters:
-        replid: the history that the replica followed; `?` if none.
+        replid: the history that the replica followed; one that begins with `?` is none.
         offset: the next byte that it needs.
         replica: its name for the log.
     """
-    if replid == "?":
+    if replid.startswith("?"):
         return PsyncDecision(
             False,
             replid,

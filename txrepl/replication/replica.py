@@ -46,6 +46,7 @@ class Replica:
         psync: it came by PSYNC, so that it expects `+FULLRESYNC`.
         start_offset: the offset of its full sync, -1 if none.
         awaits_ack: its stream begins when it first acknowledges (diskless full sync).
+        held_since_ms: since when its connection takes no more of a diskless snapshot (unix ms); None while it does.
         sent_offset: the last byte of the stream handed to its connection.
         ack_offset, ack_ms: what it last acknowledged, and when (unix ms).
         since_ms: when it came.
@@ -58,6 +59,7 @@ class Replica:
         "announced",
         "awaits_ack",
         "capabilities",
+        "held_since_ms",
         "number",
         "outlet",
         "port",
@@ -85,6 +87,7 @@ class Replica:
         self.start_offset: int = -1
         self.awaits_ack: bool = False
         self.streaming: bool = False
+        self.held_since_ms: int | None = None
         self.sent_offset: int = 0
         self.ack_offset: int = 0
         self.ack_ms: int = 0
