@@ -391,14 +391,16 @@ class Dispatcher:
 
     def apply(self, session: Session, argv: list[bytes]) -> CommandError | None:
         """Run a command of the primary's stream; an error is returned, the stream's bytes are the only propagation."""
-        command = self.table.resolve(argv)
+        command = self.table.by_name.get(argv[0]) or self.table.resolve(argv)
         if command is None or command.handler is None:
             return self._unknown(command, argv)
-        if not command.accepts(len(argv)):
+        if not command.least <= len(argv) <= command.most:
             return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
         if session.flags & IN_MULTI and command.name not in _UNQUEUED:
             session.queue.append(argv)
             return None
+        started = perf_counter_ns()
+        self.server.stats.commands += 1
         keyspace = self.keyspace
         command.calls += 1
         failed: CommandError | None = None
@@ -410,6 +412,7 @@ class Dispatcher:
             failed = self._failed(command, error)
         except Exception as error:
             failed = self._broken(command, error)
+        command.nanoseconds += perf_counter_ns() - started
         if keyspace.effects:
             keyspace.effects.clear()
         if keyspace.ready:

@@ -92,6 +92,8 @@ class Stream:
                 self._acknowledge(self._feed.history.offset)
             else:
                 apply(argv)
+                if len(argv) != 1:
+                    continue  # neither MULTI nor EXEC
                 if not was_open and self._in_transaction():
                     ready_size += sum(map(request_size, batch[done:index]))
                     self._forward(ready_size)

@@ -14,6 +14,7 @@ each command is always known, which replication offsets depend on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import chain
 from typing import Final
@@ -93,8 +94,15 @@ def encode_command(words: Iterable[bytes]) -> bytes:
 
 INLINE_MAX_BYTES: Final = 64 * 1024
 ARGUMENTS_MAX: Final = 1024 * 1024
+LARGE_READ_BYTES: Final = 16 * 1024
+"""A read of this size and more is expected to end within a request."""
+
 UNAUTHENTICATED_ARGUMENTS_MAX: Final = 10
 UNAUTHENTICATED_BULK_MAX_BYTES: Final = 16 * 1024
+
+# hiredis makes room for as many elements as an array's header announces, before any has come: with this many or more
+# it does not get to see the bytes. No request of that size fits into one read anyway.
+_announces_many = re.compile(rb"\*\d{5}").search
 
 
 class RequestParser:
@@ -127,11 +135,6 @@ class RequestParser:
         """Bytes of a request that is not complete yet."""
         return 0 if self._exact is None else self._exact.pending_bytes
 
-    def take_pending(self) -> bytes:
-        """Give up the bytes of the incomplete request (the protocol changes, or the link is dropped)."""
-        exact, self._exact = self._exact, None
-        return b"" if exact is None else exact.pending()
-
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The requests that are complete now; sets `error` when the bytes after them break the protocol."""
         if self._exact is None and self.error is None and self._may_be_canonical(data):
@@ -146,6 +149,8 @@ class RequestParser:
                     if size == len(data) and not _may_hold_resp3(data):
                         b"".join(argv)  # a nested reply has a length too: this refuses it
                         return [argv]
+                    if len(data) >= LARGE_READ_BYTES:
+                        return self._feed_large(data)
                     batch: list[list[bytes]] = [argv, *iter(reader.gets, False)]
                     if _batch_size(batch) == len(data) and not _may_hold_resp3(data):
                         return batch
@@ -154,8 +159,24 @@ class RequestParser:
                 pass  # whatever it is, the exact reader finds and names it
         return self._feed_odd(data, [])
 
+    def _feed_large(self, data: bytes) -> list[list[bytes]]:
+        """A read that filled the buffer mostly ends within a request: prove what comes before that one as a whole."""
+        self._reader = hiredis.Reader()
+        cut = data.rfind(b"\r\n*") + 2  # inside of a payload, this proves nothing, and costs the long way
+        head = data[:cut]
+        batch = self._try_hiredis(head)
+        if cut < 2 or _batch_size(batch) != cut or _may_hold_resp3(head):
+            return self._feed_odd(data, [])
+        batch += self._feed_odd(data[cut:], [])
+        return batch
+
     def _may_be_canonical(self, data: bytes) -> bool:
-        return data[:1] == b"*" and self.authenticated and len(data) <= self.max_bulk_bytes
+        return (
+            data[:1] == b"*"
+            and self.authenticated
+            and len(data) <= self.max_bulk_bytes
+            and _announces_many(data) is None
+        )
 
     def _feed_odd(self, data: bytes, batch: list[list[bytes]]) -> list[list[bytes]]:
         """The long way; `batch` is what hiredis made of data, believed as far as it is canonical."""
@@ -164,6 +185,8 @@ class RequestParser:
             return found
         if self._exact is not None:
             data = self._feed_exact(self._exact, data, found, 1)
+            if len(data) >= LARGE_READ_BYTES and self.error is None and self._may_be_canonical(data):
+                return found + self._feed_large(data)
         if data and self.error is None:
             if not batch and self._may_be_canonical(data):
                 batch = self._try_hiredis(data)
@@ -236,12 +259,9 @@ class _ExactReader:
     def pending_bytes(self) -> int:
         return len(self._data) - self._start
 
-    def pending(self) -> bytes:
-        return bytes(memoryview(self._data)[self._start :])
-
     def rest(self) -> bytes:
         """The bytes after the last request that `next` returned."""
-        return self.pending()
+        return bytes(memoryview(self._data)[self._start :])
 
     def compact(self) -> None:
         """Drop the bytes of the requests that were returned."""
