@@ -1,8 +1,4 @@
-"""txrepl between real servers, as their replica, as their primary and in the middle.
-
-Equal means: the same DEBUG DIGEST and the same master_repl_offset. The digest of txrepl is asked for in
-the form that the other server prints (`LEGACY` up to Redis 7.0; it differs in how scores are written).
-"""
+"""txrepl between real servers, as their replica, as their primary and in the middle."""
 
 from __future__ import annotations
 
@@ -14,83 +10,32 @@ import urllib.request
 import pytest
 
 from tests.interop.conftest import Proxy, Run
-from tests.interop.dataset import fill, write_randomly
 from tests.interop.servers import CutProxy, Directive, RealServer, free_port, wait_until
+from tests.interop.topology import (
+    BIG_BACKLOG,
+    NO_PINGS,
+    SYNC_TIMEOUT_S,
+    assert_equal,
+    follow,
+    in_sync,
+    load,
+    stat,
+    write,
+)
 
 SUBJECT = "txrepl"
 WRITES = 20_000
-SYNC_TIMEOUT_S = 30.0
 
 TRANSFERS: dict[str, dict[str, Directive]] = {
     "disk": {"repl_diskless_sync": "no"},
     "diskless": {"repl_diskless_sync": "yes"},
 }
-BIG_BACKLOG: dict[str, Directive] = {"repl_backlog_size": "32mb"}
-NO_PINGS: dict[str, Directive] = {"repl_ping_replica_period": 3600}
-"""Where an offset must stand still between two steps of a test."""
 
 
 @pytest.fixture(params=sorted(TRANSFERS))
 def transfer(request: pytest.FixtureRequest) -> dict[str, Directive]:
     """The primary's way to send its snapshot."""
     return TRANSFERS[request.param]
-
-
-def load(server: RealServer, seed: int) -> None:
-    """The whole dataset of `fill`."""
-    with server.connect() as client:
-        fill(client, seed)
-
-
-def write(server: RealServer, seed: int, count: int = WRITES) -> None:
-    """Random writes over a connection of their own."""
-    with server.connect() as client:
-        write_randomly(client, count, seed)
-
-
-def follow(replica: RealServer, primary: RealServer, port: int | None = None) -> None:
-    """REPLICAOF, through a proxy's port if one is given."""
-    replica.command("REPLICAOF", "127.0.0.1", port or primary.port)
-
-
-def digest_like(server: RealServer, other: RealServer) -> str:
-    """The server's digest in the form that `other` prints."""
-    legacy = server.kind == "txrepl" and other.kind in {"redis62", "redis70"}
-    return server.digest(legacy=legacy)
-
-
-def assert_equal(primary: RealServer, *replicas: RealServer) -> None:
-    """Wait until each replica is in sync and equal to the primary, in offset and in data.
-
-    A key that expires between two digests, or a PING between two offsets, is why it asks again.
-    """
-    for replica in replicas:
-        _assert_one_equal(primary, replica)
-
-
-def _assert_one_equal(primary: RealServer, replica: RealServer) -> None:
-    # The older form is the only one that both of such a pair print.
-    like = next((one for one in (primary, replica) if one.kind in {"redis62", "redis70"}), primary)
-    wait_until(lambda: _in_sync(primary, replica), SYNC_TIMEOUT_S, f"{replica!r} is at {primary!r}'s offset")
-    wait_until(
-        lambda: digest_like(primary, like) == digest_like(replica, like) and _in_sync(primary, replica),
-        SYNC_TIMEOUT_S,
-        f"{replica!r} has the data of {primary!r}",
-    )
-
-
-def _in_sync(primary: RealServer, replica: RealServer) -> bool:
-    below, above = replica.info("replication"), primary.info("replication")
-    return (
-        below["master_link_status"] == "up"
-        and below["master_repl_offset"] == above["master_repl_offset"]
-        and below["master_replid"] == above["master_replid"]
-    )
-
-
-def stat(server: RealServer, name: str) -> int:
-    """A counter of INFO stats."""
-    return int(server.info("stats")[name])
 
 
 # Equal after a full sync and after the stream.
@@ -102,7 +47,7 @@ def test_txrepl_as_replica_is_equal_to_its_primary(run: Run, kind: str, transfer
     load(primary, 1)
     follow(replica, primary)
     assert_equal(primary, replica)
-    write(primary, 2)
+    write(primary, 2, WRITES)
     assert_equal(primary, replica)
     assert stat(primary, "sync_full") == 1
 
@@ -113,7 +58,7 @@ def test_a_real_replica_of_txrepl_is_equal_to_it(run: Run, kind: str, transfer: 
     load(primary, 3)
     follow(replica, primary)
     assert_equal(primary, replica)
-    write(primary, 4)
+    write(primary, 4, WRITES)
     assert_equal(primary, replica)
     assert stat(primary, "sync_full") == 1
 
@@ -125,7 +70,7 @@ def test_a_chain_through_txrepl_shares_one_history(run: Run, kind: str, transfer
     follow(end, middle)
     follow(middle, primary)
     assert_equal(primary, middle, end)
-    write(primary, 6)
+    write(primary, 6, WRITES)
     assert_equal(primary, middle, end)
 
 
@@ -154,7 +99,7 @@ def test_txrepl_passes_on_types_that_it_has_no_commands_for(run: Run, kind: str)
         primary.command("FUNCTION", "LOAD", library)
     follow(middle, primary)
     follow(end, middle)
-    wait_until(lambda: _in_sync(primary, middle), SYNC_TIMEOUT_S, "the middle is in sync")
+    wait_until(lambda: in_sync(primary, middle), SYNC_TIMEOUT_S, "the middle is in sync")
     assert_equal(primary, end)
     assert end.command("XPENDING", "stream", "group") == primary.command("XPENDING", "stream", "group")
     if kind != "redis62":
