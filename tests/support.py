@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
+
+from hypothesis import strategies as st
 
 from txrepl.commands.session import Session
 from txrepl.commands.table import CommandTable, Family
@@ -54,3 +57,27 @@ class FamilyBench:
         taken = list(self.keyspace.effects)
         self.keyspace.effects.clear()
         return taken
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """Data in pieces that end at these places, and at its end."""
+    ends = sorted({place for place in places if 0 < place < len(data)})
+    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    """Data in pieces of one byte."""
+    return cut(data, range(len(data)))
+
+
+def every_split(data: bytes) -> Iterator[list[bytes]]:
+    """Data whole, in two pieces cut at every place, and byte by byte."""
+    yield [data]
+    for place in range(1, len(data)):
+        yield cut(data, [place])
+    yield byte_by_byte(data)
+
+
+def cuts(longest: int = 4096) -> st.SearchStrategy[list[int]]:
+    """Places to cut at, for `cut`: few or many."""
+    return st.lists(st.integers(1, longest), max_size=24)

@@ -93,7 +93,7 @@ def encode_command(words: Iterable[bytes]) -> bytes:
 
 
 INLINE_MAX_BYTES: Final = 64 * 1024
-ARGUMENTS_MAX: Final = 1024 * 1024
+ARGUMENTS_MAX: Final = 2**31 - 1
 LARGE_READ_BYTES: Final = 16 * 1024
 """A read of this size and more is expected to end within a request."""
 
@@ -146,13 +146,13 @@ class RequestParser:
                     size = _HEADER_SIZE[len(argv)]
                     for word in argv:
                         size += _BULK_SIZE[len(word)]
-                    if size == len(data) and not _may_hold_resp3(data):
+                    if size == len(data) and not _may_hold_other_types(data):
                         b"".join(argv)  # a nested reply has a length too: this refuses it
                         return [argv]
                     if len(data) >= LARGE_READ_BYTES:
                         return self._feed_large(data)
                     batch: list[list[bytes]] = [argv, *iter(reader.gets, False)]
-                    if _batch_size(batch) == len(data) and not _may_hold_resp3(data):
+                    if _batch_size(batch) == len(data) and not _may_hold_other_types(data):
                         return batch
                     return self._feed_odd(data, batch)
             except (hiredis.HiredisError, IndexError, TypeError):
@@ -164,8 +164,8 @@ class RequestParser:
         self._reader = hiredis.Reader()
         cut = data.rfind(b"\r\n*") + 2  # inside of a payload, this proves nothing, and costs the long way
         head = data[:cut]
-        batch = self._try_hiredis(head)
-        if cut < 2 or _batch_size(batch) != cut or _may_hold_resp3(head):
+        batch = _try_hiredis(head)
+        if cut < 2 or _batch_size(batch) != cut or _may_hold_other_types(head):
             return self._feed_odd(data, [])
         batch += self._feed_odd(data[cut:], [])
         return batch
@@ -189,24 +189,13 @@ class RequestParser:
                 return found + self._feed_large(data)
         if data and self.error is None:
             if not batch and self._may_be_canonical(data):
-                batch = self._try_hiredis(data)
+                batch = _try_hiredis(data)
             data = data[_take_canonical(batch, data, found) :]
         if data:
             # One try a read with hiredis: whoever mixes odd requests in costs linear time, not quadratic.
             self._feed_exact(_ExactReader(self), data, found, len(data))
         self._reader = hiredis.Reader()
         return found
-
-    def _try_hiredis(self, data: bytes) -> list[list[bytes]]:
-        """What hiredis makes of data before it stumbles."""
-        reader = hiredis.Reader()
-        batch: list[list[bytes]] = []
-        try:
-            reader.feed(data)
-            batch.extend(iter(reader.gets, False))
-        except hiredis.HiredisError:
-            pass  # what came before the error is in the batch
-        return batch
 
     def _feed_exact(self, exact: _ExactReader, data: bytes, found: list[list[bytes]], most: int) -> bytes:
         """Complete up to `most` requests; returns the bytes after them. What is incomplete stays in the reader."""
@@ -217,6 +206,8 @@ class RequestParser:
                 request = exact.next()
                 if request is None:
                     exact.compact()
+                    if not exact.pending_bytes:
+                        self._exact = None
                     return b""
                 found.append(request)
         except ProtocolError as error:
@@ -226,14 +217,28 @@ class RequestParser:
         return exact.rest()
 
 
-def _may_hold_resp3(data: bytes) -> bool:
+def _try_hiredis(data: bytes) -> list[list[bytes]]:
+    """What hiredis makes of data before it stumbles."""
+    reader = hiredis.Reader()
+    batch: list[list[bytes]] = []
+    try:
+        reader.feed(data)
+        batch.extend(iter(reader.gets, False))
+    except hiredis.HiredisError:
+        pass  # what came before the error is in the batch
+    return batch
+
+
+def _may_hold_other_types(data: bytes) -> bool:
     """Whether a line may begin with a type that hiredis turns into what a request's array would give.
 
-    Sets, pushes and attributes read as arrays of the same size; maps and verbatim strings make up for the bytes
-    that simple strings lack. A payload may look alike: then the slower proof is asked.
+    Sets, pushes and attributes read as arrays of the same size; simple strings take less than the bulk strings that
+    they read as, so that a part of a request after them goes unnoticed; maps and verbatim strings take more. A
+    payload may look alike: then the slower proof is asked.
     """
     return (
-        (61 in data and b"\n=" in data)
+        (43 in data and b"\n+" in data)
+        or (61 in data and b"\n=" in data)
         or (62 in data and b"\n>" in data)
         or (126 in data and b"\n~" in data)
         or (124 in data and b"\n|" in data)
