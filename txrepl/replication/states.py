@@ -68,7 +68,6 @@ class ReplicaEvent(Enum):
     """What can happen to an attached replica."""
 
     SNAPSHOT_STARTED = "snapshot started"
-    SNAPSHOT_LOST = "snapshot lost"
     TRANSFER_STARTED = "transfer started"
     TRANSFERRED = "transferred"
     CONTINUED = "continued"
@@ -77,7 +76,6 @@ class ReplicaEvent(Enum):
 _NEXT: Final[dict[tuple[ReplicaState, ReplicaEvent], ReplicaState]] = {
     (ReplicaState.WAIT_BGSAVE_START, ReplicaEvent.SNAPSHOT_STARTED): ReplicaState.WAIT_BGSAVE_END,
     (ReplicaState.WAIT_BGSAVE_START, ReplicaEvent.CONTINUED): ReplicaState.ONLINE,
-    (ReplicaState.WAIT_BGSAVE_END, ReplicaEvent.SNAPSHOT_LOST): ReplicaState.WAIT_BGSAVE_START,
     (ReplicaState.WAIT_BGSAVE_END, ReplicaEvent.TRANSFER_STARTED): ReplicaState.SEND_BULK,
     (ReplicaState.WAIT_BGSAVE_END, ReplicaEvent.TRANSFERRED): ReplicaState.ONLINE,
     (ReplicaState.SEND_BULK, ReplicaEvent.TRANSFERRED): ReplicaState.ONLINE,
