@@ -24,7 +24,8 @@ from txrepl.errors import CommandError, ReplicationError
 from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.persistence.saver import Saver
 from txrepl.persistence.snapshot import Loader, origin_aux
-from txrepl.replication.feed import Feed
+from txrepl.replication.failover import Failover
+from txrepl.replication.feed import GETACK, Feed
 from txrepl.replication.handshake import Introduction, Outcome
 from txrepl.replication.history import NO_REPLID, History
 from txrepl.replication.link import Link, Step, Transfer
@@ -37,6 +38,9 @@ from txrepl.resp.replies import Reply
 
 EXPIRE_SLICE: Final = 400
 """Keys that one tick deletes of a database at most; the next tick goes on."""
+
+WRITES: Final = WRITE | MAY_REPLICATE
+"""The commands that a pause of writes holds back."""
 
 UNBLOCKED: Final = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 
@@ -131,8 +135,11 @@ class Node:
         self.host: Host | None = None
         self.expires_actively = True
         self.cron_paused = False
+        self.failover = Failover(self.primary, self, log, now)
         self._pause_until_ms = 0
+        self._pause_flags = 0
         self._pause_timer: Timer | None = None
+        self._acks_wanted = False
         self.keyspace.notify = self._notify
         self._last_number = 0
         self._stream: Stream | None = None
@@ -185,9 +192,9 @@ class Node:
         if self._pause_timer is not None:
             self._pause_timer.cancel()
         self._pause_timer = self.later(self._pause_until_ms - self.now(), self.unpause)
-        everything = everything or self.dispatcher.pause_flags == EVERY_COMMAND
-        self.dispatcher.pause(EVERY_COMMAND if everything else WRITE | MAY_REPLICATE)
-        self.refresh_gate()
+        everything = everything or self._pause_flags == EVERY_COMMAND
+        self._pause_flags = EVERY_COMMAND if everything else WRITES
+        self._hold_back()
 
     def unpause(self) -> None:
         """CLIENT UNPAUSE: let what was held back go on."""
@@ -195,8 +202,26 @@ class Node:
             self._pause_timer.cancel()
             self._pause_timer = None
         self._pause_until_ms = 0
-        self.dispatcher.pause(0)
+        self._pause_flags = 0
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Hold back what CLIENT PAUSE and a failover want held back, each for itself; what neither wants goes on."""
+        before = self.dispatcher.pause_flags
+        flags = self._pause_flags | (WRITES if self.failover.is_under_way else 0)
+        self.dispatcher.pause_flags = flags
         self.refresh_gate()
+        if flags & before != before:
+            self.dispatcher.release_paused()
+        if not flags and self._acks_wanted:
+            self.request_acknowledgements()
+            self.feed.flush()
+
+    def request_acknowledgements(self) -> None:
+        """Ask the replicas for their offsets, after a pause if there is one: it promises that our own stands still."""
+        self._acks_wanted = bool(self.dispatcher.pause_flags)
+        if not self._acks_wanted and not self.link.host:
+            self.feed.raw(GETACK)
 
     def serve(self, session: Session, batch: list[list[bytes]], out: list[bytes]) -> int:
         """Run a client's requests (see `Dispatcher.serve`) and tell the replicas."""
@@ -250,7 +275,7 @@ class Node:
     def attach_replica(self, session: Session) -> Replica:
         """The session's replica record, made when it first speaks as one."""
         if session.replica is None:
-            session.replica = Replica(session.number, session.address.rpartition(":")[0])
+            session.replica = Replica(session.number, session.address.rpartition(":")[0].strip("[]"))
             outlet = session.outlet
             if isinstance(outlet, ReplicaOutlet):
                 session.replica.outlet = outlet
@@ -264,6 +289,8 @@ class Node:
                 session.waiting_argv[1]
             ):
                 self.unblock(session, blocked.on_timeout())
+        if self.failover.is_waiting:
+            self.later(0, self.failover.check)  # not now: it would close the connection that is being served
 
     # -- roles --------------------------------------------------------------------------------------------------
 
@@ -277,6 +304,14 @@ class Node:
                 "No operation performed.",
             )
             return False
+        self._turn_to(host, port)
+        self.log("notice", f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
+        self._connect()
+        return True
+
+    def _turn_to(self, host: str, port: int) -> None:
+        """Follow another primary, without connecting to it yet."""
+        link = self.link
         was_primary = not link.host
         self._drop_link()
         for session in list(self.dispatcher.waiters.sessions.values()):
@@ -302,16 +337,19 @@ class Node:
         link.last_error = ""
         self.refresh_gate()
         self.primary.drop_all()
-        self.log("notice", f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
         self._remember_role()
-        self._connect()
+
+    def promote(self, who: str, *, asked: str = "user request") -> bool:
+        """Become a primary; False if we are one. `asked` says for the log what `who` asked for."""
+        if not self.link.host:
+            return False
+        self._leave_primary()
+        self.log("notice", f"MASTER MODE enabled ({asked} from '{who}')")
         return True
 
-    def promote(self, who: str) -> bool:
-        """Become a primary; False if we are one (`replicationUnsetMaster`)."""
+    def _leave_primary(self) -> None:
+        """Follow nobody, with a history of our own from here on (`replicationUnsetMaster`)."""
         link = self.link
-        if not link.host:
-            return False
         self._drop_link()
         link.host = ""
         link.port = 0
@@ -330,9 +368,22 @@ class Node:
         )
         self.primary.left_alone()
         self.refresh_gate()
-        self.log("notice", f"MASTER MODE enabled (user request from '{who}')")
         self._remember_role()
-        return True
+
+    def hold_writes(self) -> None:
+        """A failover has begun or ended."""
+        self._hold_back()
+        if self.failover.is_waiting:
+            self.later(0, self.failover.check)
+
+    def hand_over(self, host: str, port: int) -> None:
+        """A failover's target has everything, or is to go on as it is: follow it, and ask it to be the primary."""
+        self._turn_to(host, port)
+        self._connect()
+
+    def take_back(self) -> None:
+        """A failover's target did not take over: be a primary again."""
+        self._leave_primary()
 
     def _remember_role(self) -> None:
         self.config.assign("replicaof", (self.link.host, self.link.port) if self.link.host else None)
@@ -369,6 +420,7 @@ class Node:
             password=settings.password,
             replid=history.replid if link.resumable else None,
             offset=history.offset + 1 if link.resumable else -1,
+            failover=self.failover.is_under_way,
         )
 
     def link_entered(self, state: LinkState) -> None:
@@ -392,6 +444,8 @@ class Node:
         link.last_error = reason
         if link.transfer is not None:
             self._abandon_transfer()
+        if self.failover.is_under_way and link.state is LinkState.RECEIVE_PSYNC:
+            self.later(0, lambda: self.failover.abort("Failover target rejected psync request"))
         if link.host:
             link.state = LinkState.CONNECT
             if not link.down_since_ms:
@@ -426,6 +480,7 @@ class Node:
 
     def full_sync_promised(self, outcome: Outcome) -> None:
         """The primary will send everything: our history ends."""
+        self.failover.taken_over()
         if self.link.resumable:
             self.log("notice", "Discarding previously cached master state.")
         self.link.resumable = False
@@ -490,6 +545,7 @@ class Node:
 
     def resumed(self, outcome: Outcome) -> None:
         """The primary goes on where we stand (`replicationResurrectCachedMaster`)."""
+        self.failover.taken_over()
         history = self.feed.history
         if outcome.replid:
             history.take_over(outcome.replid)
@@ -738,6 +794,7 @@ class Node:
             self.feed.flush()
         self.stats.sample(now_ms)
         self._tick_saver(now_ms)
+        self.failover.check()
         if self._ticks % 10 == 0:
             self.primary.tick()
         elif self.primary.waiting():

@@ -211,6 +211,8 @@ class Admin:
         node = self._node
         if views.is_loading_file(node):
             raise UnavailableError("loading the dataset from disk: the role can change when that is done")
+        if node.failover.is_under_way:
+            raise ConflictError("a failover is under way: the role can change when it is over")
         if not target.host:
             return node.promote(who)
         if is_ourselves(node.config, node.settings, target.host, target.port):

@@ -82,7 +82,8 @@ class Dispatcher:
         gate: flag bits of commands that may be refused in the server's present state; whoever changes that
             state (loading, roles, the link, failed saves) calls `set_gate`.
         waiters: the blocked sessions.
-        pause_flags: flag bits of the commands that CLIENT PAUSE holds back; 0 when it holds none.
+        pause_flags: flag bits of the commands held back (`EVERY_COMMAND`: all), 0 when none are; whoever changes
+            them calls `set_gate`, and `release_paused` when they became fewer.
     """
 
     def __init__(self, server: Server, table: CommandTable, propagation: Propagation) -> None:
@@ -113,13 +114,10 @@ class Dispatcher:
             self._state_gate = 0
         self.gate = self._state_gate | self.pause_flags
 
-    def pause(self, flags: int) -> None:
-        """Hold back commands with any of these flags (`EVERY_COMMAND`: all), or with 0 let those held back go on."""
-        self.pause_flags = flags
-        self.gate = self._state_gate | flags
-        if not flags:
-            for session in self.waiters.of_kind("pause"):
-                self.unblock(session, NO_REPLY)
+    def release_paused(self) -> None:
+        """Fewer commands are held back as of now: let those who wait try again."""
+        for session in self.waiters.of_kind("pause"):
+            self.unblock(session, NO_REPLY)
 
     # -- serving ------------------------------------------------------------------------------------------------
 

@@ -329,7 +329,7 @@ def _replication(server: Server, process: Process) -> Section:
         )
     history, backlog = server.feed.history, server.feed.backlog
     return section | {
-        "master_failover_state": "no-failover",
+        "master_failover_state": server.failover.state.value,
         "master_replid": history.replid,
         "master_replid2": history.replid2,
         "master_repl_offset": str(history.offset),

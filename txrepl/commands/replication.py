@@ -8,7 +8,6 @@ from txrepl.commands.arguments import integer, integer_between
 from txrepl.commands.session import IN_MULTI, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError
-from txrepl.replication.feed import GETACK
 from txrepl.replication.link import Link
 from txrepl.replication.states import CAPABILITY_NAMES
 from txrepl.resp.replies import NO_REPLY, OK, Reply
@@ -33,6 +32,8 @@ def describe(s: Session) -> str:
 )
 def replicaof(s: Session, argv: list[bytes]) -> Reply:
     """REPLICAOF host port | NO ONE."""
+    if s.server.failover.is_under_way:
+        raise CommandError("ERR REPLICAOF not allowed while failing over.")
     if argv[1].lower() == b"no" and argv[2].lower() == b"one":
         s.server.promote(describe(s))
         return OK
@@ -62,9 +63,11 @@ family.command(
     complexity="",
 )
 def psync(s: Session, argv: list[bytes]) -> Reply:
-    """PSYNC replid offset."""
+    """PSYNC replid offset [FAILOVER]."""
     if s.flags & REPLICA:
         return NO_REPLY
+    if len(argv) > 3 and argv[3].lower() == b"failover":
+        _take_over(s, argv[1])
     _check_may_sync(s)
     replica = s.server.attach_replica(s)
     offset_text = argv[2]
@@ -97,7 +100,21 @@ def sync(s: Session, argv: list[bytes]) -> Reply:
     return NO_REPLY
 
 
+def _take_over(s: Session, replid: bytes) -> None:
+    """Our primary asks us to take its place: we share its history, so that it can go on as our replica."""
+    server = s.server
+    shown = replid.decode("utf-8", "backslashreplace")
+    server.log("notice", f"Failover request received for replid {shown}.")
+    if not server.link.host:
+        raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
+    if shown.lower() != server.feed.history.replid.lower():
+        raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
+    server.promote(describe(s), asked="failover request")
+
+
 def _check_may_sync(s: Session) -> None:
+    if s.server.failover.is_under_way:
+        raise CommandError("NOMASTERLINK Can't SYNC while failing over")
     link = s.server.link
     if link.host and not link.is_up:
         raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
@@ -230,7 +247,7 @@ def wait(s: Session, argv: list[bytes]) -> Reply:
         return reached
     if s.waiting is None:
         s.waiting_offset = offset
-        s.server.feed.raw(GETACK)
+        s.server.request_acknowledgements()
     return Blocked([], limit_ms, lambda: primary.acknowledging(s.waiting_offset), kind="replicas")
 
 

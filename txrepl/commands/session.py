@@ -15,6 +15,7 @@ from txrepl.commands.table import CommandTable
 from txrepl.config import Config
 from txrepl.keyspace.database import Database, Keyspace
 from txrepl.persistence.saver import Saver
+from txrepl.replication.failover import Failover
 from txrepl.replication.feed import Feed
 from txrepl.replication.link import Link
 from txrepl.replication.primary import Primary
@@ -130,7 +131,7 @@ class Server(Protocol):
         config: the directives.
         table: the commands.
         sessions: the connected clients by id.
-        feed, primary, link, settings: replication.
+        feed, primary, link, settings, failover: replication.
         saver: what was saved when.
         stats: INFO's counters.
         loading: the load that goes on, None if none.
@@ -149,6 +150,7 @@ class Server(Protocol):
     primary: Primary
     link: Link
     settings: Settings
+    failover: Failover
     saver: Saver
     stats: Stats
     loading: Loading | None
@@ -187,8 +189,11 @@ class Server(Protocol):
     def replicate_from(self, host: str, port: int, who: str) -> bool:
         """REPLICAOF; False if that is the primary already. `who` describes the client for the log."""
 
-    def promote(self, who: str) -> bool:
-        """REPLICAOF NO ONE; False if there is no primary."""
+    def promote(self, who: str, *, asked: str = "user request") -> bool:
+        """REPLICAOF NO ONE; False if there is no primary. `asked` says for the log what `who` asked for."""
+
+    def request_acknowledgements(self) -> None:
+        """Ask the replicas for their offsets (`replicationRequestAckFromSlaves`)."""
 
     def attach_replica(self, session: Session) -> Replica:
         """The session's replica record, made when it first speaks as one."""

@@ -6,9 +6,12 @@
     REPLCONF listening-port N                 +OK | -ERR               an error is not fatal
     REPLCONF ip-address A                     +OK | -ERR               only with an announced address
     REPLCONF capa eof capa psync2             +OK | -ERR
-    PSYNC replid offset | PSYNC ? -1          +FULLRESYNC replid offset | +CONTINUE [replid]
+    PSYNC replid offset [FAILOVER]            +FULLRESYNC replid offset | +CONTINUE [replid]
                                               -NOMASTERLINK … | -LOADING …     try again later | -ERR …
     SYNC                                      (the bulk follows)       when PSYNC is refused
+
+With no history to go on with, replid is `?` and offset -1. FAILOVER tells the peer, a replica of ours so far, to take
+our place; if it refuses, there is no SYNC: it stays what it is.
 
 Every step is reported before it waits (`syncWithMaster`, `slaveTryPartialResynchronization`); empty lines are the
 primary's sign of life. Time limits belong to the wire.
@@ -59,7 +62,7 @@ class Introduction:
         address: the address that it announces; empty = what the primary sees.
         user, password: for AUTH; no AUTH without a password, the default user without a user.
         replid, offset: the history to go on with and the next offset needed; None = none.
-        version: sent as `REPLCONF version` where not empty.
+        failover: the peer is to take our place as the primary.
     """
 
     port: int
@@ -68,6 +71,7 @@ class Introduction:
     password: str = ""
     replid: str | None = None
     offset: int = -1
+    failover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,8 @@ async def _resync(
         wire.send(b"PSYNC", b"?", b"-1")
     else:
         log("notice", f"Trying a partial resynchronization (request {introduction.replid}:{introduction.offset}).")
-        wire.send(b"PSYNC", introduction.replid.encode(), b"%d" % introduction.offset)
+        ending = (b"FAILOVER",) if introduction.failover else ()
+        wire.send(b"PSYNC", introduction.replid.encode(), b"%d" % introduction.offset, *ending)
     step(LinkState.RECEIVE_PSYNC)
     line = await _answer(wire)
     if line.startswith(b"+FULLRESYNC"):
@@ -178,6 +183,8 @@ async def _resync(
         return _continued(line, introduction, log)
     if line.startswith(_TRY_LATER):
         raise ReplicationError(f"Master is currently unable to PSYNC but should be in the future: {_text(line)}")
+    if introduction.failover:
+        raise ReplicationError(f"The failover target did not take over: {_text(line)}")
     if not line.startswith(b"-ERR"):
         log("warning", f"Unexpected reply to PSYNC from master: {_text(line)}")
     else:

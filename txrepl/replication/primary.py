@@ -68,6 +68,7 @@ class Primary:
     Attributes:
         snapshots: the shell that forks; set by the owner before the first replica comes.
         follows: whether the node itself has a primary (a link in a chain).
+        is_quiet: no PING goes into the stream, since a failover waits for a replica to have all of it.
         full_syncs, partial_ok, partial_err: INFO's counters.
         decisions: the last PSYNC decisions.
     """
@@ -79,6 +80,7 @@ class Primary:
         self.snapshots: Snapshots | None = None
         self.replicas: dict[int, Replica] = {}
         self.follows: bool = False
+        self.is_quiet: bool = False
         self.full_syncs: int = 0
         self.partial_ok: int = 0
         self.partial_err: int = 0
@@ -337,7 +339,8 @@ class Primary:
     def tick(self) -> None:
         """Once a second: PING, keepalives, timeouts, the delayed snapshot, the backlog's end."""
         now_ms = self._now()
-        if self.replicas and not self.follows and now_ms - self._last_ping_ms >= self.settings.ping_period_s * 1000:
+        pings = self.replicas and not self.follows and not self.is_quiet
+        if pings and now_ms - self._last_ping_ms >= self.settings.ping_period_s * 1000:
             self._last_ping_ms = now_ms
             self.feed.raw(PING)
             self.feed.flush()
