@@ -61,6 +61,9 @@ class Host(Protocol):
     def drop_primary(self) -> None:
         """Close the connection to the primary, in whatever state, and try no further."""
 
+    def cut_primary(self) -> None:
+        """Close the connection to the primary, which is then opened anew."""
+
     def acknowledge(self, offset: int) -> None:
         """Send `REPLCONF ACK offset` to the primary."""
 
@@ -175,9 +178,7 @@ class Node:
         """Close a client's connection, after its pending output if `flush`; the primary's is opened anew."""
         if session is self._stream_session:
             assert self.host is not None
-            self.host.drop_primary()
-            self.link_lost("the link was closed by CLIENT KILL")
-            self._connect()
+            self.host.cut_primary()
             return
         session.flags |= CLOSING
         session.outlet.close(flush=flush)
@@ -492,6 +493,7 @@ class Node:
         """The bulk begins; it is loaded as it comes, into a keyspace of its own."""
         transfer = self.link.transfer
         assert transfer is not None
+        transfer.bulk_ms = self.now()
         transfer.total_bytes = total_bytes
         if total_bytes:
             self.log("notice", f"MASTER <-> REPLICA sync: receiving {total_bytes} bytes from master to parser")
@@ -593,7 +595,7 @@ class Node:
     def _apply(self, argv: list[bytes]) -> None:
         session = self._stream_session
         if session is None:
-            return
+            raise ReplicationError("The primary's stream told us to leave it: what follows is not for us")
         failed = self.dispatcher.apply(session, argv)
         if failed is not None:
             name = argv[0].decode("utf-8", "backslashreplace").lower()

@@ -231,6 +231,10 @@ class RedisService(service.Service):
         """Close the link."""
         self.link.stop()
 
+    def cut_primary(self) -> None:
+        """Close the connection to the primary; the link opens it anew."""
+        self.link.cut()
+
     def acknowledge(self, offset: int) -> None:
         """Send `REPLCONF ACK offset`."""
         self.link.acknowledge(offset)

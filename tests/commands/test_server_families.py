@@ -82,6 +82,7 @@ class World:
         self.timers: list[Scheduled] = []
         self.stopped: list[tuple[bool, bool]] = []
         self.dropped = 0
+        self.cut = 0
         self.connected = 0
         self.node = Node(
             config,
@@ -119,6 +120,10 @@ class World:
     def drop_primary(self) -> None:
         """Counted."""
         self.dropped += 1
+
+    def cut_primary(self) -> None:
+        """Counted."""
+        self.cut += 1
 
     def acknowledge(self, offset: int) -> None:
         """Nobody listens."""
@@ -289,7 +294,7 @@ def test_client_kill_filters_and_spares_the_asking_one() -> None:
 
 
 def test_client_kill_of_the_primary_opens_the_link_anew() -> None:
-    """CLIENT KILL TYPE master ends the stream and connects again; the history is kept for a partial resync."""
+    """CLIENT KILL TYPE master cuts the connection; the history is kept for a partial resync when that is noticed."""
     world = World()
     client = world.client()
     world.node.replicate_from("localhost", 7000, "test")
@@ -297,9 +302,10 @@ def test_client_kill_of_the_primary_opens_the_link_anew() -> None:
     world.node._begin_stream(0)
     assert b"flags=M " in client.say("CLIENT LIST TYPE master")
     assert client.say("CLIENT KILL TYPE master") == b":1\r\n"
+    assert world.cut == 1
+    world.node.link_lost("the connection was closed")
     assert world.node.primary_session() is None
     assert world.node.link.resumable
-    assert world.connected == 2
 
 
 def test_client_unblock_answers_as_asked() -> None:

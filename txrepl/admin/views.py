@@ -76,7 +76,7 @@ def link(node: Node, now_ms: int) -> Json | None:
         "failures": found.failures,
         "last_error": printable(found.last_error) or None,
         "resumable": found.resumable,
-        "sync": _sync(node, found.transfer, now_ms),
+        "sync": _sync(found.transfer, now_ms),
         "handshake": [{"step": step.state.name.lower(), "at_ms": step.at_ms} for step in found.steps],
     }
 
@@ -87,12 +87,11 @@ def _down_seconds(found: Link, now_ms: int) -> float | None:
     return seconds_since(found.down_since_ms, now_ms)
 
 
-def _sync(node: Node, transfer: Transfer | None, now_ms: int) -> Json | None:
+def _sync(transfer: Transfer | None, now_ms: int) -> Json | None:
     """Progress of the full sync that is going on; the rate counts from the bulk's first byte."""
     if transfer is None:
         return None
-    begun_ms = node.loading.started_ms if node.loading is not None else None
-    elapsed = seconds_since(begun_ms, now_ms) if begun_ms is not None else 0.0
+    elapsed = seconds_since(transfer.bulk_ms, now_ms) if transfer.bulk_ms else 0.0
     rate = transfer.read_bytes / elapsed if elapsed else None
     total = transfer.total_bytes or None
     missing = None if total is None else max(0, total - transfer.read_bytes)
@@ -187,8 +186,10 @@ def _advice(missing_bytes: int, backlog_bytes: int) -> str | None:
 
 def unready(node: Node) -> str | None:
     """Why the node should not be sent readers now; None if it should."""
+    if node.link.transfer is not None:
+        return "receiving a full sync from the primary"
     if node.loading is not None:
-        return "loading the dataset" if node.link.transfer is None else "receiving a full sync from the primary"
+        return "loading the dataset"
     if node.link.host and not node.link.is_up:
         return f"the link to the primary is down ({node.link.state.role_word})"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txrepl.commands.arguments import integer, integer_between
-from txrepl.commands.session import IN_MULTI, REPLICA, Blocked, Session
+from txrepl.commands.session import IN_MULTI, PRIMARY, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError
 from txrepl.replication.link import Link
@@ -40,6 +40,8 @@ def replicaof(s: Session, argv: list[bytes]) -> Reply:
     if s.flags & REPLICA:
         raise CommandError("ERR Command is not valid when client is a replica.")
     port = integer_between(argv[2], 0, _PORT_MAX, "ERR Invalid master port")
+    if not argv[1]:
+        raise CommandError("ERR Invalid master host")  # an empty one would read as having no primary
     if not s.server.replicate_from(argv[1].decode("utf-8", "surrogateescape"), port, describe(s)):
         return "OK Already connected to specified master"
     return OK
@@ -113,6 +115,8 @@ def _take_over(s: Session, replid: bytes) -> None:
 
 
 def _check_may_sync(s: Session) -> None:
+    if s.flags & PRIMARY:
+        raise CommandError("ERR SYNC and PSYNC are for replicas, not for our master")
     if s.server.failover.is_under_way:
         raise CommandError("NOMASTERLINK Can't SYNC while failing over")
     link = s.server.link

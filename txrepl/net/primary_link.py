@@ -1,7 +1,9 @@
 """The link to the primary: connects, speaks the handshake, receives the bulk and the stream, comes back when it breaks.
 
-One attempt is one coroutine; what a step is and what it means stands in `replication.handshake`, here are sockets
-and time. After a failure the next attempt follows a second later, for ever.
+One coroutine makes one attempt after the other; what a step is and what it means stands in `replication.handshake`,
+here are sockets and time. After a failure the next attempt follows a second later, for ever. A coroutine that is told
+to stop while it runs (the stream itself may hold a REPLICAOF), or whose cancellation comes out as another error, knows
+by its turn that it is no longer meant.
 """
 
 from __future__ import annotations
@@ -126,27 +128,32 @@ class PrimaryLink:
         )
         self._attempt: defer.Deferred[None] | None = None
         self._wire: LinkProtocol | None = None
+        self._turn = 0
         self._beat = task.LoopingCall(self._heartbeat)
         self._beat.clock = reactor
 
     def start(self) -> None:
         """Connect, and go on until `stop`."""
         self.stop()
-        self._attempt = defer.Deferred.fromCoroutine(self._keep_linked())
-        self._attempt.addErrback(self._stopped)
+        turn = self._turn
+        self._attempt = defer.Deferred.fromCoroutine(self._keep_linked(turn))
+        self._attempt.addErrback(self._stopped, turn)
 
     def stop(self) -> None:
         """Close whatever is open and try no further."""
+        self._turn += 1
         attempt, self._attempt = self._attempt, None
-        wire, self._wire = self._wire, None
-        if wire is not None and wire.transport is not None:
-            wire.receive = _ignore
-            wire.transport.abortConnection()
+        self._drop_wire()
         if attempt is not None:
             attempt.cancel()
 
-    def _stopped(self, failure: Failure) -> None:
-        if failure.check(defer.CancelledError) is None:
+    def cut(self) -> None:
+        """Close the connection; the next attempt follows as after any other loss."""
+        if self._wire is not None:
+            self._wire.transport.abortConnection()
+
+    def _stopped(self, failure: Failure, turn: int) -> None:
+        if turn == self._turn and failure.check(defer.CancelledError) is None:
             self._node.log("warning", f"The link to the primary ended unexpectedly: {failure.getErrorMessage()}")
 
     def acknowledge(self, offset: int) -> None:
@@ -156,30 +163,34 @@ class PrimaryLink:
 
     # -- one attempt after the other
 
-    async def _keep_linked(self) -> None:
+    async def _keep_linked(self, turn: int) -> None:
         node = self._node
         while True:
             try:
-                await self._link_once()
-            except (ReplicationError, RdbError) as error:
+                await self._link_once(turn)
+            except Exception as error:
+                if turn != self._turn:
+                    return
                 self._report(error)
                 node.link_failed(str(error))
-            except (ConnectError, DNSLookupError, TimeoutError, OSError) as error:
-                node.log("warning", f"Error condition on socket for SYNC: {error}")
-                node.link_failed(str(error))
-            finally:
-                self._drop_wire()
+            if turn != self._turn:
+                return
+            self._drop_wire()
             await task.deferLater(self._clock, RETRY_S)
             node.log("notice", f"Reconnecting to MASTER {node.link.host}:{node.link.port} after failure")
 
-    def _report(self, error: ReplicationError | RdbError) -> None:
-        if isinstance(error, RdbError):
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, ConnectError | DNSLookupError | TimeoutError | OSError | ValueError):
+            self._node.log("warning", f"Error condition on socket for SYNC: {error}")
+        elif isinstance(error, RdbError):
             self._node.log("warning", f"Internal error in RDB reading offset {error.position} -> {error.reason}")
             self._node.log(
                 "warning", "Failed trying to load the MASTER synchronization DB from socket, the old data is kept"
             )
-        else:
+        elif isinstance(error, ReplicationError):
             self._node.log("warning", str(error))
+        else:
+            self._node.log("warning", f"The link to the primary broke unexpectedly: {type(error).__name__}: {error}")
 
     def _drop_wire(self) -> None:
         wire, self._wire = self._wire, None
@@ -189,7 +200,7 @@ class PrimaryLink:
             wire.receive = _ignore
             wire.transport.abortConnection()
 
-    async def _link_once(self) -> None:
+    async def _link_once(self, turn: int) -> None:
         """Connect, resync, and stay until the stream breaks off."""
         node = self._node
         node.link_entered(LinkState.CONNECTING)
@@ -198,6 +209,9 @@ class PrimaryLink:
         factory: Any = protocol.Factory.forProtocol(lambda: wire)
         factory.noisy = False
         await self._endpoint(node.link.host, node.link.port).connect(factory)
+        if turn != self._turn:
+            wire.transport.abortConnection()
+            return
         self._wire = wire
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
@@ -271,6 +285,8 @@ class PrimaryLink:
             receive(rest)
         wire.closed.addCallback(lambda _: None if broken.called else broken.callback("the connection was closed"))
         reason = await broken
+        if self._wire is not wire:
+            return
         self._drop_wire()
         node.link_lost(reason)
 

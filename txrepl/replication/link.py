@@ -15,10 +15,12 @@ class Transfer:
         total_bytes: its length; 0 while unknown (diskless).
         read_bytes: received so far.
         started_ms, last_io_ms: unix ms.
+        bulk_ms: when the bulk itself began, unix ms; 0 before.
     """
 
     started_ms: int
     last_io_ms: int
+    bulk_ms: int = 0
     total_bytes: int = 0
     read_bytes: int = 0
 
