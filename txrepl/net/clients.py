@@ -94,6 +94,8 @@ class Client(protocol.Protocol):
 
     def _check_input(self, session: Session) -> None:
         """The last request is malformed, or not complete: it must not grow without end."""
+        if session.flags & CLOSING:
+            return
         if self._parser.error is not None:
             if not session.flags & BLOCKED:
                 self._refuse_protocol(session, self._parser.error)
@@ -195,6 +197,8 @@ class Client(protocol.Protocol):
         self.transport.resumeProducing()
         if queue and not session.flags & CLOSING:
             self._run(session, queue)
+        if self._parser.error is not None:
+            self._check_input(session)
 
     def pending_input(self) -> int:
         """Bytes of a request that is not complete."""
