@@ -68,6 +68,10 @@ _SUBSCRIBER_MAY: Final = frozenset(
 _WAITS_FOR: Final = {"list": ListValue, "sorted-set": SortedSetValue, "stream": StreamValue}
 """What each family of blocking commands waits for: a key of another type wakes nobody."""
 
+_HTTP_WORDS: Final = frozenset((b"post", b"host:"))
+"""What a browser says that was led to take us for a web server."""
+_HTTP_LOG_PAUSE_MS: Final = 60_000
+
 STOP: Final = BLOCKED | CLOSING
 
 
@@ -99,6 +103,7 @@ class Dispatcher:
         self._state_gate: int = 0
         self._serving: bool = False
         self._released: list[Session] = []
+        self._http_logged_ms: int | None = None
         self._propagation = propagation
 
     def set_gate(self, *, read_only: bool, stale: bool, loading: bool, save_failed: bool, min_replicas: bool) -> None:
@@ -224,6 +229,8 @@ class Dispatcher:
 
     def _checked(self, session: Session, argv: list[bytes], started: int) -> Reply:
         command = self.table.resolve(argv)
+        if command is None and argv[0].lower() in _HTTP_WORDS:
+            return self._cross_protocol(session)
         session.last_command = command.name if command is not None else ""
         refusal = self._refusal(session, command, argv)
         if refusal is not None:
@@ -251,6 +258,20 @@ class Dispatcher:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
         command.nanoseconds += perf_counter_ns() - started
         return reply
+
+    def _cross_protocol(self, session: Session) -> Reply:
+        """Somebody speaks HTTP: close at once, so that nothing else of the request runs (`securityWarningCommand`)."""
+        now_ms = self.keyspace.now_ms
+        if self._http_logged_ms is None or now_ms - self._http_logged_ms > _HTTP_LOG_PAUSE_MS:
+            self._http_logged_ms = now_ms
+            self.server.log(
+                "warning",
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. "
+                "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis "
+                f"instance. Connection from {session.address} aborted.",
+            )
+        self.server.disconnect(session, flush=False)
+        return NO_REPLY
 
     def _run(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
         assert command.handler is not None
@@ -347,6 +368,7 @@ class Dispatcher:
     def _unknown(self, container: Command | None, argv: list[bytes]) -> CommandError:
         name = argv[0]
         found = self.table.find(name)
+        name = name.partition(b"\0")[0]  # C strings: nothing is shown from a NUL on
         if found is not None and found.subcommands and len(argv) > 1:
             shown = argv[1][:128].decode("utf-8", "surrogateescape")
             return CommandError(f"ERR unknown subcommand '{shown}'. Try {found.name.upper()} HELP.")
@@ -356,7 +378,7 @@ class Dispatcher:
         for argument in argv[1:]:
             if len(shown_arguments) >= 128:
                 break
-            shown_arguments += b"'%b' " % argument[: 128 - len(shown_arguments)]
+            shown_arguments += b"'%b' " % argument[: 128 - len(shown_arguments)].partition(b"\0")[0]
         return CommandError(b"ERR unknown command '%b', with args beginning with: %b" % (name[:128], shown_arguments))
 
     # -- transactions -------------------------------------------------------------------------------------------

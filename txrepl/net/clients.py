@@ -164,7 +164,7 @@ class Client(protocol.Protocol):
 
     def _refuse_protocol(self, session: Session, error: str) -> None:
         self._node.log("verbose", f"{error} from client: {session.address}")
-        self._send(session, encode_error(f"ERR {error}".encode()))
+        self._send(session, encode_error(f"ERR {error}".encode("utf-8", "surrogateescape")))
         self._node.disconnect(session)
 
     # -- the session's outlet
@@ -181,6 +181,7 @@ class Client(protocol.Protocol):
         if self._sender is not None:
             self._sender.stopProducing()
         if not flush:
+            self._out.clear()
             self.transport.abortConnection()
             return
         if self._out:

@@ -309,7 +309,7 @@ class _ExactReader:
         return argv or OddRequest([], size)
 
     def _inline(self) -> OddRequest | None:
-        end = self._data.find(b"\n", self._start)
+        end = self._find(b"\n")
         if end < 0:
             if len(self._data) - self._start > INLINE_MAX_BYTES:
                 raise ProtocolError("Protocol error: too big inline request")
@@ -319,9 +319,14 @@ class _ExactReader:
         self._start = self._position = end + 1
         return OddRequest(split_words(line.removesuffix(b"\r")), size)
 
+    def _find(self, end: bytes) -> int:
+        """Where the line at the position ends, -1 while it does not; a NUL hides what follows (`strchr`)."""
+        found = self._data.find(end, self._position)
+        return -1 if found >= 0 and self._data.find(b"\0", self._position, found) >= 0 else found
+
     def _line(self, what: str) -> bytes | None:
         """The header line at the position, which moves past it."""
-        end = self._data.find(b"\r", self._position)
+        end = self._find(b"\r")
         if end < 0:
             if len(self._data) - self._position > INLINE_MAX_BYTES:
                 raise ProtocolError(f"Protocol error: too big {what} count string")
