@@ -56,6 +56,19 @@ class ReplicationError(TxreplError):
     """A primary or replica broke the replication conversation; the message says how."""
 
 
+class MigrationError(TxreplError):
+    """The connection to the target of a MIGRATE failed; the message is what follows `IOERR error or timeout `.
+
+    Parameters:
+        doing: `connecting`, `writing` or `reading`.
+        timed_out: the target was silent for too long.
+    """
+
+    def __init__(self, doing: str, *, timed_out: bool = False) -> None:
+        super().__init__("connecting to the client" if doing == "connecting" else f"{doing} to target instance")
+        self.timed_out = timed_out
+
+
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 SYNTAX = "ERR syntax error"
 NOT_AN_INTEGER = "ERR value is not an integer or out of range"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from txrepl.commands.dispatch import EVERY_COMMAND, Dispatcher
+from txrepl.commands.migration import Migration, Migrations
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.registry import build_table
 from txrepl.commands.session import CLOSING, PRIMARY, UNAUTHENTICATED, Outlet, Session, Timer
@@ -66,6 +68,12 @@ class Host(Protocol):
 
     def acknowledge(self, offset: int) -> None:
         """Send `REPLCONF ACK offset` to the primary."""
+
+    def migrate(self, migration: Migration) -> None:
+        """Run a migration; ends in `Node.migrated`, never before this returns."""
+
+    def migrate_now(self, migration: Migration) -> None:
+        """Run a migration to its end, and nothing else meanwhile."""
 
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server."""
@@ -130,6 +138,7 @@ class Node:
         self.feed = Feed(History(random_id))
         self.primary = Primary(self.feed, self.settings, log, now)
         self.pubsub = PubSub()
+        self.migrations = Migrations(now)
         self.sessions: dict[int, Session] = {}
         self.table = build_table()
         self.propagation = Propagation(self.keyspace, self.feed)
@@ -214,6 +223,9 @@ class Node:
         self.refresh_gate()
         if flags & before != before:
             self.dispatcher.release_paused()
+        if not flags:
+            for migration in self.migrations.take_held():
+                self.later(0, partial(self.migrated, migration))  # not now: it would be a part of UNPAUSE
         if not flags and self._acks_wanted:
             self.request_acknowledgements()
             self.feed.flush()
@@ -249,6 +261,36 @@ class Node:
             self.feed.flush()
 
         return self.host.later(delay_ms, act)
+
+    # -- keys that move to another server -----------------------------------------------------------------------
+
+    def migrate(self, migration: Migration) -> None:
+        """Let a migration take its course; its `answer` is called once, later."""
+        assert self.host is not None
+        self.host.migrate(migration)
+
+    def migrate_now(self, migration: Migration) -> None:
+        """Let a migration take its course, and wait for it with the whole server."""
+        assert self.host is not None
+        self.host.migrate_now(migration)
+
+    def migrated(self, migration: Migration) -> None:
+        """A migration is over, well or not: delete what has moved, tell the replicas, answer; after a pause if any."""
+        if self.dispatcher.pause_flags:
+            self.migrations.held.append(migration)
+            return
+        self.keyspace.now_ms = self.now()
+        self.migrations.end(migration)
+        moved = migration.settle(keep=bool(self.link.host) and not migration.follows)
+        if moved:
+            self.keyspace.emit(migration.db.number, b"DEL", *moved)
+            self.propagation.flush(atomic=False)
+        reply = migration.reply()
+        if isinstance(reply, CommandError):
+            self.stats.count_error(reply.code)
+        migration.answer(reply)
+        self.dispatcher.release_paused()
+        self.feed.flush()
 
     def _notify(self, event_class: int, event: bytes, key: bytes, database: int) -> None:
         publish_keyspace_event(self.pubsub, self.keyspace.notify_flags, event_class, event, key, database)
@@ -286,9 +328,7 @@ class Node:
         """Serve those who WAIT for an offset that is acknowledged now."""
         for session in self.dispatcher.waiters.of_kind("replicas"):
             blocked = session.waiting
-            if blocked is not None and self.primary.acknowledging(session.waiting_offset) >= int(
-                session.waiting_argv[1]
-            ):
+            if blocked is not None and blocked.is_met():
                 self.unblock(session, blocked.on_timeout())
         if self.failover.is_waiting:
             self.later(0, self.failover.check)  # not now: it would close the connection that is being served

@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 
 from txrepl import __version__
 from txrepl.admin import check_exposure, endpoint_host, make_site
+from txrepl.commands.migration import Migration
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
 from txrepl.config import Config
@@ -24,6 +25,7 @@ from txrepl.errors import RdbError, TxreplError
 from txrepl.net.clients import ClientFactory
 from txrepl.net.garbage import quiet_collector
 from txrepl.net.log import Log
+from txrepl.net.migration import Migrator
 from txrepl.net.primary_link import PrimaryLink
 from txrepl.net.snapshots import SnapshotShell
 from txrepl.net.transport import WriteThroughPort
@@ -68,6 +70,7 @@ class RedisService(service.Service):
         log.role = lambda: "S" if self.node.link.host else "M"
         self.snapshots = SnapshotShell(self.node, reactor)
         self.link = PrimaryLink(self.node, reactor)
+        self.migrator = Migrator(self.node, reactor)
         self.node.host = self
         self.node.primary.snapshots = self.snapshots
         self._ticker = task.LoopingCall(self.node.tick)
@@ -239,6 +242,14 @@ class RedisService(service.Service):
         """Send `REPLCONF ACK offset`."""
         self.link.acknowledge(offset)
 
+    def migrate(self, migration: Migration) -> None:
+        """Run a migration."""
+        self.migrator.migrate(migration)
+
+    def migrate_now(self, migration: Migration) -> None:
+        """Run a migration, and nothing else meanwhile."""
+        self.migrator.migrate_now(migration)
+
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server; what had to be saved is saved."""
         self.stopping = True
@@ -269,6 +280,7 @@ class RedisService(service.Service):
         if self._ticker.running:
             self._ticker.stop()
         self.link.stop()
+        self.migrator.stop()
         if self.snapshots.busy:
             self.snapshots.kill()
         for session in list(self.node.sessions.values()):

@@ -274,6 +274,55 @@ def test_wait_counts_replicas_in_both_directions(run: Run, kind: str) -> None:
             assert client.command("WAIT", 1, 5_000) == 1
 
 
+def test_waitaof_counts_replicas_that_keep_an_append_only_file(run: Run) -> None:
+    """Valkey's replicas acknowledge what they have fsynced; one without a file only counts for WAIT."""
+    primary = run(SUBJECT)
+    durable, volatile = run("valkey9", appendonly="yes"), run("valkey9")
+    for replica in (durable, volatile):
+        follow(replica, primary)
+    assert_equal(primary, durable, volatile)
+    with primary.connect() as client:
+        client.command("SET", "k", "v")
+        assert client.command("WAITAOF", 0, 1, 10_000) == [0, 1]
+        assert client.command("WAIT", 2, 10_000) == 2
+        assert client.command("WAITAOF", 0, 2, 100) == [0, 1]
+        durable.pause()
+        client.command("SET", "k", "w")
+        assert client.command("WAITAOF", 0, 1, 100) == [0, 0]
+        durable.resume()
+        assert client.command("WAITAOF", 0, 1, 10_000) == [0, 1]
+
+
+def test_waitaof_answers_like_valkey_without_an_append_only_file(run: Run) -> None:
+    """Word for word, on a primary, in a transaction, and on a replica."""
+    questions = [
+        ("1", "0", "0"),
+        ("2", "0", "0"),
+        ("x", "0", "0"),
+        ("0", "-1", "0"),
+        ("0", "x", "0"),
+        ("0", "0", "x"),
+        ("0", "0", "1.5"),
+        ("1", "0", "-1"),
+        ("0", "0", "0"),
+        ("0", "1", "20"),
+        ("0", "0"),
+    ]
+    answers: list[list[str]] = []
+    for kind in (SUBJECT, "valkey9"):
+        server = run(kind)
+        with server.connect() as client:
+            said = [repr(client.execute("WAITAOF", *words)) for words in questions]
+            client.command("MULTI")
+            for words in (("0", "1", "0"), ("1", "0", "0")):
+                client.command("WAITAOF", *words)
+            said.append(repr(client.command("EXEC")))
+            client.command("REPLICAOF", "127.0.0.1", free_port())
+            said += [repr(client.execute("WAITAOF", *words)) for words in questions]
+        answers.append(said)
+    assert answers[0] == answers[1]
+
+
 def test_http_repoints_and_promotes_a_running_replica(run: Run, kind: str) -> None:
     """POST /v1/replicaof moves txrepl to another primary, then to none, and its replica follows by partial resync."""
     first, second = run(kind), run(kind)

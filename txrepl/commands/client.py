@@ -381,7 +381,7 @@ def client_unblock(s: Session, argv: list[bytes]) -> Reply:
     if how not in (b"timeout", b"error") or len(argv) > 4:
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     client = s.server.sessions.get(integer(argv[2]))
-    if client is None or client.waiting is None or client.waiting.kind == "pause":
+    if client is None or client.waiting is None or client.waiting.kind in ("pause", "migrate"):
         return 0
     if how == b"timeout":
         s.server.unblock(client, client.waiting.on_timeout())

@@ -286,7 +286,7 @@ def _stats(server: Server, process: Process) -> Section:
         "pubsubshard_channels": str(len(pubsub.shard_channels)),
         "latest_fork_usec": str(stats.last_fork_us),
         "total_forks": str(stats.forks),
-        "migrate_cached_sockets": "0",
+        "migrate_cached_sockets": str(server.migrations.cached_sockets),
         "slave_expires_tracked_keys": "0",
         "active_defrag_hits": "0",
         "active_defrag_misses": "0",

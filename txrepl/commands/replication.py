@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from txrepl.commands.arguments import integer, integer_between
+from txrepl.commands.arguments import integer, integer_between, positive
 from txrepl.commands.session import IN_MULTI, PRIMARY, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError
+from txrepl.keyspace.numbers import parse_integer
 from txrepl.replication.link import Link
 from txrepl.replication.states import CAPABILITY_NAMES
 from txrepl.resp.replies import NO_REPLY, OK, Reply
@@ -139,7 +140,7 @@ def replconf(s: Session, argv: list[bytes]) -> Reply:
     for position in range(1, len(argv), 2):
         option = argv[position].lower()
         if option == b"ack":
-            return _acknowledge(s, argv[position + 1])
+            return _acknowledge(s, argv[position + 1 :])
         if option == b"getack":
             return NO_REPLY
         known = _OPTIONS.get(option)
@@ -150,13 +151,16 @@ def replconf(s: Session, argv: list[bytes]) -> Reply:
     return OK
 
 
-def _acknowledge(s: Session, text: bytes) -> Reply:
+def _acknowledge(s: Session, words: list[bytes]) -> Reply:
+    """ACK's words: what is applied, and with FACK what is in the append-only file for good."""
     if not s.flags & REPLICA or s.replica is None:
         return NO_REPLY
-    try:
-        offset = integer(text)
-    except CommandError:
+    offset = parse_integer(words[0])
+    if offset is None:
         return NO_REPLY
+    fsynced = parse_integer(words[2]) if len(words) > 2 and words[1].lower() == b"fack" else None
+    if fsynced is not None:
+        s.replica.aof_ack_offset = max(s.replica.aof_ack_offset, fsynced)
     s.server.primary.acknowledged(s.replica, offset)
     s.server.replica_acknowledged()
     return NO_REPLY
@@ -252,7 +256,51 @@ def wait(s: Session, argv: list[bytes]) -> Reply:
     if s.waiting is None:
         s.waiting_offset = offset
         s.server.request_acknowledgements()
-    return Blocked([], limit_ms, lambda: primary.acknowledging(s.waiting_offset), kind="replicas")
+    return Blocked(
+        [],
+        limit_ms,
+        lambda: primary.acknowledging(s.waiting_offset),
+        kind="replicas",
+        is_met=lambda: primary.acknowledging(s.waiting_offset) >= wanted,
+    )
+
+
+@family.command(
+    "waitaof",
+    4,
+    "blocking",
+    since="7.2.0",
+    summary="Waits until the client's writes are in append-only files, here and on replicas.",
+    group="generic",
+    categories="connection",
+    tips=("request_policy:all_shards", "response_policy:agg_min"),
+)
+def waitaof(s: Session, argv: list[bytes]) -> Reply:
+    """WAITAOF numlocal numreplicas timeout; there is no append-only file here, so the first count is always 0."""
+    local = integer_between(argv[1], 0, 1)
+    wanted = positive(argv[2], "ERR value is out of range, must be positive")
+    limit_ms = _wait_timeout(argv[3])
+    if s.server.link.host:
+        raise CommandError(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just "
+            "local and are not propagated."
+        )
+    if local:
+        raise CommandError("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+    primary = s.server.primary
+    offset = s.server.feed.history.offset
+    reached = primary.fsyncing(offset)
+    if reached >= wanted or not s.may_block or s.flags & IN_MULTI:
+        return [0, reached]
+    s.waiting_offset = offset
+    s.server.request_acknowledgements()
+    return Blocked(
+        [],
+        limit_ms,
+        lambda: [0, primary.fsyncing(offset)],
+        kind="replicas",
+        is_met=lambda: primary.fsyncing(offset) >= wanted,
+    )
 
 
 def _wait_timeout(text: bytes) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from txrepl.commands.migration import Migration, Migrations
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub
 from txrepl.commands.table import CommandTable
@@ -102,18 +103,26 @@ class Blocked(NoReply):
         keys: the keys waited for, in the client's database.
         timeout_ms: how long at most, in ms; 0 = for ever.
         on_timeout: the reply when time is up or the client is unblocked by CLIENT UNBLOCK … TIMEOUT.
-        kind: what is waited for: `key`, `replicas` (WAIT), or `pause` (the end of CLIENT PAUSE).
+        kind: what is waited for: `key`, `replicas` (WAIT, WAITAOF), `migrate` (the target of a MIGRATE), or `pause`
+            (the end of CLIENT PAUSE or of another MIGRATE of the key; the request is then run as if it came anew).
+        is_met: for `replicas`: whether so many have acknowledged by now; the reply is then `on_timeout`'s.
     """
 
-    __slots__ = ("keys", "kind", "on_timeout", "timeout_ms")
+    __slots__ = ("is_met", "keys", "kind", "on_timeout", "timeout_ms")
 
     def __init__(
-        self, keys: list[bytes], timeout_ms: int, on_timeout: Callable[[], Reply] | None = None, kind: str = "key"
+        self,
+        keys: list[bytes],
+        timeout_ms: int,
+        on_timeout: Callable[[], Reply] | None = None,
+        kind: str = "key",
+        is_met: Callable[[], bool] | None = None,
     ) -> None:
         self.keys = keys
         self.timeout_ms = timeout_ms
         self.on_timeout: Callable[[], Reply] = on_timeout or (lambda: NULL_ARRAY)
         self.kind = kind
+        self.is_met: Callable[[], bool] = is_met or (lambda: False)
 
 
 class Timer(Protocol):
@@ -133,6 +142,7 @@ class Server(Protocol):
         sessions: the connected clients by id.
         feed, primary, link, settings, failover: replication.
         saver: what was saved when.
+        migrations: the MIGRATEs under way.
         stats: INFO's counters.
         loading: the load that goes on, None if none.
         run_id: 40 hexadecimal digits of this run.
@@ -152,6 +162,7 @@ class Server(Protocol):
     settings: Settings
     failover: Failover
     saver: Saver
+    migrations: Migrations
     stats: Stats
     loading: Loading | None
     run_id: str
@@ -200,6 +211,12 @@ class Server(Protocol):
 
     def replica_acknowledged(self) -> None:
         """Replicas acknowledged an offset: whoever waits for that may be served."""
+
+    def migrate(self, migration: Migration) -> None:
+        """Let a migration take its course; its `answer` is called once, later, when it is over."""
+
+    def migrate_now(self, migration: Migration) -> None:
+        """Let a migration take its course, and wait for it with the whole server."""
 
     def save(self) -> None:
         """SAVE, in the foreground.

@@ -69,7 +69,7 @@ class KeySpec:
     """Where a command's keys stand (one element of COMMAND INFO's key specifications).
 
     Attributes:
-        flags: `RW ACCESS UPDATE` and the like.
+        flags: `RW ACCESS UPDATE` and the like; ` INCOMPLETE` at the end where it may miss keys.
         index: position of the first argument to look at, or of the keyword's search start.
         keyword: begin the search after this keyword instead of at `index` itself.
         last: for a range: the last key relative to the first (negative: from the end).
@@ -160,7 +160,12 @@ class Command:
             CommandError: the arguments do not name keys as the specification says.
         """
         if self.find_keys is not None:
-            known = {p: spec.flags for spec in self.keys if not spec.incomplete for p in _positions(spec, argv)}
+            known = {
+                position: spec.flags.removesuffix(" INCOMPLETE")
+                for spec in self.keys
+                if not spec.incomplete
+                for position in _positions(spec, argv)
+            }
             others = next((spec.flags for spec in reversed(self.keys) if spec.incomplete), "RW ACCESS UPDATE")
             return [(position, known.get(position, others)) for position in self.find_keys(argv)]
         found: list[tuple[int, str]] = []

@@ -421,3 +421,7 @@ class Primary:
     def acknowledging(self, offset: int) -> int:
         """How many replicas acknowledged `offset` (`replicationCountAcksByOffset`)."""
         return sum(replica.is_online and replica.ack_offset >= offset for replica in self.replicas.values())
+
+    def fsyncing(self, offset: int) -> int:
+        """How many replicas have `offset` in their append-only files (`replicationCountAOFAcksByOffset`)."""
+        return sum(replica.is_online and replica.aof_ack_offset >= offset for replica in self.replicas.values())

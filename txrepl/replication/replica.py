@@ -49,6 +49,7 @@ class Replica:
         held_since_ms: since when its connection takes no more of a diskless snapshot (unix ms); None while it does.
         sent_offset: the last byte of the stream handed to its connection.
         ack_offset, ack_ms: what it last acknowledged, and when (unix ms).
+        aof_ack_offset: what it acknowledged to be in its append-only file for good; 0 if it keeps none.
         since_ms: when it came.
     """
 
@@ -57,6 +58,7 @@ class Replica:
         "ack_offset",
         "address",
         "announced",
+        "aof_ack_offset",
         "awaits_ack",
         "capabilities",
         "held_since_ms",
@@ -90,6 +92,7 @@ class Replica:
         self.held_since_ms: int | None = None
         self.sent_offset: int = 0
         self.ack_offset: int = 0
+        self.aof_ack_offset: int = 0
         self.ack_ms: int = 0
         self.since_ms: int = 0
 
