@@ -370,7 +370,7 @@ class Dispatcher:
         found = self.table.find(name)
         name = name.partition(b"\0")[0]  # C strings: nothing is shown from a NUL on
         if found is not None and found.subcommands and len(argv) > 1:
-            shown = argv[1][:128].decode("utf-8", "surrogateescape")
+            shown = argv[1][:128].partition(b"\0")[0].decode("utf-8", "surrogateescape")
             return CommandError(f"ERR unknown subcommand '{shown}'. Try {found.name.upper()} HELP.")
         if container is not None:
             return CommandError(f"ERR wrong number of arguments for '{container.name}' command")
