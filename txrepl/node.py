@@ -287,6 +287,7 @@ class Node:
             self.propagation.flush(atomic=False)
         reply = migration.reply()
         if isinstance(reply, CommandError):
+            self.table.commands["migrate"].failed += 1
             self.stats.count_error(reply.code)
         migration.answer(reply)
         self.dispatcher.release_paused()

@@ -211,6 +211,8 @@ def test_only_acknowledged_keys_are_deleted() -> None:
     assert world.data() == {b"b": b"2"}
     assert world.stream()[1:] == [[b"DEL", b"a", b"c"]]
     assert world.node.stats.errors == {"ERR": 1}
+    assert b"cmdstat_migrate:calls=1," in (stats := client.say("INFO commandstats"))
+    assert stats.split(b"cmdstat_migrate:")[1].split(b"\r\n")[0].endswith(b"rejected_calls=0,failed_calls=1")
 
 
 def test_copy_keeps_everything_and_tells_replicas_nothing() -> None:

@@ -119,9 +119,11 @@ def migrate(s: Session, argv: list[bytes]) -> Reply:
 
 
 def _migrate_now(s: Session, migration: Migration) -> Reply:
-    s.server.migrate_now(migration)
-    s.server.migrations.end(migration)
-    moved = migration.settle(keep=False)
+    try:
+        s.server.migrate_now(migration)
+    finally:
+        s.server.migrations.end(migration)
+        moved = migration.settle(keep=False)
     s.suppress()
     if moved:
         s.propagate(b"DEL", *moved)

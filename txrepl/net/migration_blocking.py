@@ -16,14 +16,15 @@ class BlockingWire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.database = UNKNOWN_DATABASE
-        self.connection = connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
         self._received = connection.makefile("rb")
 
     async def send(self, pieces: Iterator[bytes]) -> None:
         """Send pieces."""
         try:
             for chunk in chunks(pieces):
-                self.connection.sendall(chunk)
+                self._connection.sendall(chunk)
         except OSError as error:
             raise MigrationError("writing", timed_out=isinstance(error, socket.timeout)) from None
 
@@ -36,6 +37,11 @@ class BlockingWire:
         if not line.endswith(b"\n"):
             raise MigrationError("reading")
         return line.rstrip(b"\r\n")
+
+    def close(self) -> None:
+        """Close it."""
+        self._received.close()
+        self._connection.close()
 
 
 class BlockingTarget:
@@ -57,7 +63,7 @@ class BlockingTarget:
 
     def drop(self, wire: BlockingWire) -> None:
         """Close it."""
-        wire.connection.close()
+        wire.close()
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, None]) -> None:
