@@ -165,6 +165,20 @@ def test_what_the_socket_does_not_take_follows_in_order(wire: Wire, room: int) -
     assert wire.socket.taken == b"0123456789abcd"
 
 
+def test_bytes_written_after_a_turn_that_did_not_take_everything_wait_too(wire: Wire) -> None:
+    """What is left of the turn goes first."""
+    wire.socket.room = 0
+    wire.transport.write(b"0123456789")
+    wire.socket.room = 4
+    wire.turn()
+    assert wire.socket.taken == b"0123" and wire.transport.pending_bytes == 6
+    wire.socket.room = None
+    wire.transport.write(b"abc")
+    wire.turn()
+    wire.turn()
+    assert wire.socket.taken == b"0123456789abc"
+
+
 def test_pending_bytes_count_down_as_the_socket_takes_them(wire: Wire) -> None:
     """Through buffers of both kinds."""
     wire.socket.room = 0

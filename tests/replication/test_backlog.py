@@ -27,7 +27,7 @@ class BacklogAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backlog = Backlog(BLOCK_BYTES, BEGIN)
+        self.backlog = Backlog(5 * BLOCK_BYTES, BEGIN)
         self.end = BEGIN
         self.kept_from = BEGIN  # what must still be there, by size and pins
         self.pins: dict[int, int] = {}
@@ -115,6 +115,17 @@ def test_a_backlog_keeps_its_size_and_less_than_a_block_more() -> None:
     """Small writes for a long time."""
     backlog = filled(1000, 100_000)
     assert 100_000 <= backlog.length < 100_000 + BLOCK_BYTES + 1000
+
+
+@pytest.mark.parametrize("offset", [1, 2, BLOCK_BYTES, BLOCK_BYTES + 1, 40_000, 99_999])
+@pytest.mark.parametrize("limit", [1, BLOCK_BYTES, 3 * BLOCK_BYTES, 50_000, 200_000])
+def test_a_read_goes_on_over_as_many_blocks_as_it_needs(offset: int, limit: int) -> None:
+    """And ends where it was told to, or with the stream."""
+    backlog = Backlog(10**6, 1)
+    stream = EVERYTHING[:100_000]
+    for start in range(0, len(stream), 3000):
+        backlog.append(stream[start : start + 3000])
+    assert backlog.read(offset, limit) == stream[offset - 1 : offset - 1 + limit]
 
 
 def test_a_pin_keeps_bytes_until_it_moves_or_goes() -> None:

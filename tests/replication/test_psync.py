@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txrepl.replication.backlog import Backlog
@@ -129,6 +129,7 @@ def test_forty_zeros_are_no_history(offset: int) -> None:
 offsets = st.integers(-5, 130)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([OURS, OURS.upper(), BEFORE, BEFORE.upper(), FOREIGN, NO_REPLID, "?", ""]),
     offsets,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import byte_by_byte, cut, cuts, every_split
@@ -127,6 +127,7 @@ pieces_of_stream = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     pieces_of_stream.map(lambda parts: [command for part in parts for command in part]),
     st.sampled_from([[], [MULTI], [MULTI, SET, GETACK, SET]]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import hiredis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txrepl.errors import CommandError
@@ -123,6 +123,7 @@ def as_sent(value: Any, model: Any) -> Any:
     return value
 
 
+@settings(deadline=None)
 @given(values)
 def test_a_client_reads_back_what_was_replied(value: Any) -> None:
     """hiredis takes every byte of it, and nothing is left over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import byte_by_byte, cut, cuts, every_split
@@ -91,6 +91,7 @@ MALFORMED = [
     (b"*1\r\n%0\r\n", "Protocol error: expected '$', got '%'"),
     (b"*1\r\n_\r\n", "Protocol error: expected '$', got '_'"),
     (b"*1\r\n=8\r\ntxt:PING\r\n", "Protocol error: expected '$', got '='"),
+    (b"*1\r\n*1\r\n_\r\n", "Protocol error: expected '$', got '*'"),
     (b"*1\r\n+PING\r\n*1\r", "Protocol error: expected '$', got '+'"),
     (b"*1\r\n+PING\r\n*\r\n", "Protocol error: expected '$', got '+'"),
     (b"*1\r\n+0123456789\r\n*1\r\n", "Protocol error: expected '$', got '+'"),
@@ -109,11 +110,14 @@ MALFORMED = [
 @pytest.mark.parametrize(("data", "error"), MALFORMED)
 def test_malformed_requests_are_refused_in_rediss_words_in_every_split(data: bytes, error: str) -> None:
     """The requests before the malformed one are still served, nothing after it is."""
-    for pieces in every_split(SET + data + PING):
+    for before, found in ((b"", []), (SET, [[b"SET", b"k", b"v"]])):
+        for pieces in (*every_split(before + data), *every_split(before + data + PING)):
+            assert feed(pieces) == (found, error), pieces
+    for pieces in every_split(data):
         parser = RequestParser()
-        assert feed(pieces, parser) == ([[b"SET", b"k", b"v"]], error), pieces
+        feed(pieces, parser)
         assert parser.is_amiss
-        assert parser.feed(PING) == []
+        assert parser.feed(PING) == [] and parser.error == error
 
 
 @pytest.mark.parametrize("first", [b"\r", b"\n", b"\xff"])
@@ -180,7 +184,7 @@ def test_announcing_many_arguments_takes_neither_memory_nor_time(data: bytes) ->
     started = time.process_time()
     for pieces in every_split(data):
         feed(pieces)
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("count", [9_999, 10_000, 100_001])
@@ -260,6 +264,7 @@ words = st.one_of(st.binary(max_size=24), st.sampled_from([b"", b"\r\n", b"*1\r\
 commands = st.lists(words, min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(commands, max_size=12), cuts())
 def test_encoded_commands_come_back_from_any_split(sent: list[list[bytes]], places: list[int]) -> None:
     """And their sizes add up to the bytes received."""
@@ -269,6 +274,7 @@ def test_encoded_commands_come_back_from_any_split(sent: list[list[bytes]], plac
     assert [request_size(argv) for argv in found] == [len(encode_command(argv)) for argv in sent]
 
 
+@settings(deadline=None)
 @given(st.lists(commands, min_size=1, max_size=8), st.integers(150, 400), cuts(200_000))
 def test_encoded_commands_come_back_from_large_reads(sent: list[list[bytes]], times: int, places: list[int]) -> None:
     """Reads that fill the buffer end within a request; none is lost, doubled or reordered."""
@@ -295,6 +301,7 @@ odd = st.one_of(
 mixed = st.one_of(commands.map(lambda argv: (encode_command(argv), argv)), odd)
 
 
+@settings(deadline=None)
 @given(st.lists(mixed, max_size=12), cuts(), st.booleans())
 def test_odd_and_canonical_requests_mix_in_any_split(
     sent: list[tuple[bytes, list[bytes]]], places: list[int], authenticated: bool
@@ -319,6 +326,7 @@ fragments = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(fragments, max_size=40).map(b"".join), cuts(80))
 @example(b"*1\r\n%1\r\n+a\r\n+b\r\n*1\r\n$1\r\na\r\n", [])
 def test_whatever_comes_is_read_the_same_whole_and_byte_by_byte(data: bytes, places: list[int]) -> None:
