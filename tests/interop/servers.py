@@ -363,18 +363,21 @@ def require(name: str) -> str:
     return path
 
 
-def start(kind: str, *, ready: bool = True, **directives: Directive) -> RealServer:
+def start(kind: str, *, ready: bool = True, config_file: Path | None = None, **directives: Directive) -> RealServer:
     """Start a server by its kind: one of `KINDS`, or `txrepl`.
 
     Parameters:
         kind: short name.
         ready: wait until it answers.
+        config_file: read before the directives, and what CONFIG REWRITE rewrites.
         directives: configuration, `_` for `-`; a sequence gives several words, as in
             `replicaof=("127.0.0.1", 6379)`. `save` is empty, `repl-diskless-sync-delay` is 0 and
             DEBUG is allowed unless told otherwise.
     """
     binary = require(kind)
     argv = [binary, "-m", "txrepl.cli"] if kind == "txrepl" else [binary]
+    if config_file is not None:
+        argv.append(str(config_file))
     return RealServer(kind, argv, kind != "redis62", directives, ready)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop.conftest import Run
 from tests.interop.servers import RealServer, ReplyError, encode, wait_until
-from tests.interop.topology import NO_PINGS, assert_equal, follow, in_sync, load, stat, write
+from tests.interop.topology import NO_PINGS, assert_equal, attach, load, stat, write
 
 SUBJECT = "txrepl"
 TIMEOUT_S = 20.0
@@ -46,19 +46,6 @@ class Counter:
         self._thread.join(TIMEOUT_S)
         assert not self._thread.is_alive()
         self._client.close()
-
-
-def attach(replica: RealServer, primary: RealServer) -> None:
-    """Follow, and wait until the primary, too, knows that the replica is in sync: a little later than the replica."""
-    follow(replica, primary)
-    wait_until(lambda: in_sync(primary, replica), TIMEOUT_S, f"{replica!r} is in sync")
-    wait_until(lambda: ",state=online," in slave_line(primary, replica), TIMEOUT_S, f"{primary!r} knows it")
-
-
-def slave_line(primary: RealServer, replica: RealServer) -> str:
-    """What the primary's INFO says of a replica."""
-    lines = primary.info("replication").values()
-    return next((line for line in lines if f"port={replica.port}," in line), "")
 
 
 def failover_state(server: RealServer) -> str:

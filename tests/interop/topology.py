@@ -33,6 +33,19 @@ def follow(replica: RealServer, primary: RealServer, port: int | None = None) ->
     replica.command("REPLICAOF", "127.0.0.1", port or primary.port)
 
 
+def attach(replica: RealServer, primary: RealServer) -> None:
+    """Follow, and wait until both know that the replica is in sync; the primary learns it a little later."""
+    follow(replica, primary)
+    wait_until(lambda: in_sync(primary, replica), SYNC_TIMEOUT_S, f"{replica!r} is in sync")
+    wait_until(lambda: _all_online(primary), SYNC_TIMEOUT_S, f"{primary!r} knows it")
+
+
+def _all_online(primary: RealServer) -> bool:
+    found = primary.info("replication")
+    lines = [found[f"slave{number}"] for number in range(int(found["connected_slaves"]))]
+    return bool(lines) and all(",state=online," in line for line in lines)
+
+
 def digest_like(server: RealServer, other: RealServer) -> str:
     """The server's digest in the form that `other` prints."""
     legacy = server.kind == "txrepl" and other.kind in {"redis62", "redis70"}
@@ -63,7 +76,7 @@ def in_sync(primary: RealServer, replica: RealServer) -> bool:
     """Whether the replica's link is up and both name the same history and offset."""
     below, above = replica.info("replication"), primary.info("replication")
     return (
-        below["master_link_status"] == "up"
+        below.get("master_link_status") == "up"  # a primary has none
         and below["master_repl_offset"] == above["master_repl_offset"]
         and below["master_replid"] == above["master_replid"]
     )
