@@ -584,7 +584,7 @@ class Node:
         self.loading = None
         self._remember_load(loader)
         self.log("notice", "MASTER <-> REPLICA sync: Finished with success")
-        self._begin_stream(0)
+        self._begin_stream(loader.stream_database)
 
     def resumed(self, outcome: Outcome) -> None:
         """The primary goes on where we stand (`replicationResurrectCachedMaster`)."""
@@ -799,8 +799,7 @@ class Node:
         history = self.feed.history
         if self.link.host:
             history.adopt(replid, int(offset_text))
-            database = loader.fact(b"repl-stream-db")
-            self.link.stream_db = int(database) if database.isdigit() else 0
+            self.link.stream_db = loader.stream_database
             self.link.resumable = True
             self.log("notice", "Using the replication ID and offset of the RDB file for a partial resynchronization.")
             return

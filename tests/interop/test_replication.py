@@ -204,6 +204,26 @@ def test_a_gap_longer_than_the_backlog_costs_a_full_sync(run: Run, proxy: Proxy,
     assert stat(primary, "sync_full") == 2
 
 
+@pytest.mark.parametrize("middle_is", ["real", "txrepl"])
+def test_a_full_sync_from_the_middle_goes_on_in_the_selected_database(run: Run, kind: str, middle_is: str) -> None:
+    """The middle forwards its primary's bytes: no SELECT precedes the next write, the snapshot names the database."""
+    primary = run(kind, **NO_PINGS)
+    middle, end = (run(one, **NO_PINGS) for one in ((kind, SUBJECT) if middle_is == "real" else (SUBJECT, kind)))
+    follow(middle, primary)
+    assert_equal(primary, middle)
+    with primary.connect() as client:
+        client.command("SELECT", 9)
+        client.command("SET", "before", "the snapshot")
+        assert_equal(primary, middle)
+        follow(end, middle)
+        assert_equal(primary, end)
+        client.command("SET", "after", "the snapshot")
+    assert_equal(primary, middle, end)
+    with end.connect() as client:
+        client.command("SELECT", 9)
+        assert client.command("GET", "after") == b"the snapshot"
+
+
 # Roles that change.
 
 

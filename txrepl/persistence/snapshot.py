@@ -183,6 +183,15 @@ class Loader(Sink):
         """An AUX field as text, empty if the file has none."""
         return self.facts.get(name, b"").decode("ascii", "replace")
 
+    @property
+    def stream_database(self) -> int:
+        """The database that the stream has selected where the RDB was made, 0 if it does not say.
+
+        A replica in a chain forwards its primary's bytes: what follows its snapshot need not begin with a SELECT.
+        """
+        text = self.fact(b"repl-stream-db")
+        return int(text) if text.isdigit() and int(text) < len(self.keyspace.databases) else 0
+
     def aux(self, name: bytes, value: bytes) -> None:
         """Keep an AUX field."""
         self.facts[name] = value
