@@ -305,7 +305,7 @@ def test_waitaof_counts_replicas_that_keep_an_append_only_file(run: Run) -> None
         client.command("SET", "k", "v")
         assert client.command("WAITAOF", 0, 1, 10_000) == [0, 1]
         assert client.command("WAIT", 2, 10_000) == 2
-        assert client.command("WAITAOF", 0, 2, 100) == [0, 1]
+        assert client.command("WAITAOF", 0, 2, 5_000) == [0, 1]  # the file is synced once a second
         durable.pause()
         client.command("SET", "k", "w")
         assert client.command("WAITAOF", 0, 1, 100) == [0, 0]
