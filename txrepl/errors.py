@@ -56,6 +56,10 @@ class ReplicationError(TxreplError):
     """A primary or replica broke the replication conversation; the message says how."""
 
 
+class SyncRefusedError(ReplicationError):
+    """The primary cannot bring us up to date now, and told us so; it is to be asked again."""
+
+
 class MigrationError(TxreplError):
     """The connection to the target of a MIGRATE failed; the message is what follows `IOERR error or timeout `.
 

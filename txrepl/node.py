@@ -26,12 +26,24 @@ from txrepl.errors import CommandError, ReplicationError
 from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.persistence.saver import Saver
 from txrepl.persistence.snapshot import Loader, origin_aux
+from txrepl.replication.decisions import (
+    Answer,
+    Decision,
+    Direction,
+    EndCause,
+    HistoryEnd,
+    Stage,
+    Standing,
+    why_no_history,
+)
 from txrepl.replication.failover import Failover
 from txrepl.replication.feed import GETACK, Feed
-from txrepl.replication.handshake import Introduction, Outcome
+from txrepl.replication.handshake import Introduction, Outcome, Resync
 from txrepl.replication.history import NO_REPLID, History
+from txrepl.replication.lag import Behind, behind_primary
 from txrepl.replication.link import Link, Step, Transfer
 from txrepl.replication.primary import Primary, Snapshots
+from txrepl.replication.psync import Condition, PsyncDecision, understand
 from txrepl.replication.replica import Replica, ReplicaOutlet
 from txrepl.replication.settings import Settings
 from txrepl.replication.states import LinkState
@@ -136,6 +148,7 @@ class Node:
         self.settings = Settings()
         self.link = Link()
         self.feed = Feed(History(random_id))
+        self.feed.timeline.begin(self.started_ms, self.feed.history.offset)
         self.primary = Primary(self.feed, self.settings, log, now)
         self.pubsub = PubSub()
         self.migrations = Migrations(now)
@@ -190,6 +203,8 @@ class Node:
             self.host.cut_primary()
             return
         session.flags |= CLOSING
+        if session.replica is not None:
+            session.replica.end_cause = session.replica.end_cause or EndCause.REQUESTED
         session.outlet.close(flush=flush)
 
     def primary_session(self) -> Session | None:
@@ -375,6 +390,7 @@ class Node:
         link.port = port
         link.state = LinkState.CONNECT
         link.down_since_ms = 0
+        link.current_ms = 0
         link.failures = 0
         link.last_error = ""
         self.refresh_gate()
@@ -494,10 +510,17 @@ class Node:
                 link.down_since_ms = self.now()
         self.refresh_gate()
 
+    def sync_refused(self, reason: str) -> None:
+        """The primary cannot bring us up to date now; `link_failed` follows."""
+        asked = self.introduction()
+        made = PsyncDecision(False, asked.replid or "?", asked.offset, reason, condition=Condition.TRY_LATER)
+        self._received(made, Answer.REFUSED)
+
     def link_lost(self, reason: str) -> None:
         """The stream broke off: keep the history for a partial resync (`replicationHandleMasterDisconnection`)."""
         link = self.link
         self._end_stream()
+        link.current_ms = link.last_io_ms
         self.log("notice", "Connection with master lost.")
         if link.resumable:
             self.log("notice", "Caching the disconnected master state.")
@@ -523,6 +546,8 @@ class Node:
     def full_sync_promised(self, outcome: Outcome) -> None:
         """The primary will send everything: our history ends."""
         self.failover.taken_over()
+        made = understand(self.introduction(), outcome)
+        self._received(made, Answer.SYNC if outcome.resync is Resync.SYNC else Answer.FULL)
         if self.link.resumable:
             self.log("notice", "Discarding previously cached master state.")
         self.link.resumable = False
@@ -562,9 +587,38 @@ class Node:
             self.loading.read_bytes = read_bytes
 
     def _abandon_transfer(self) -> None:
+        self._count_transfer(Stage.BROKEN)
         self.link.transfer = None
         self.loading = None
         self.refresh_gate()
+
+    def _count_transfer(self, stage: Stage) -> None:
+        """The full sync that is being received has come to its end: note what it cost."""
+        transfer, decision = self.link.transfer, self.primary.decisions.last(Direction.RECEIVED)
+        if transfer is not None and decision is not None:
+            decision.moved(transfer.read_bytes)
+            decision.reached(stage, self.now())
+
+    def _received(self, made: PsyncDecision, answer: Answer) -> None:
+        """Keep the primary's answer to our PSYNC, explained."""
+        decisions, peer = self.primary.decisions, f"{self.link.host}:{self.link.port}"
+        before = decisions.last(Direction.RECEIVED, refusals=False)
+        condition = made.condition
+        if condition in (Condition.NO_HISTORY, Condition.FIRST_SYNC):
+            condition = why_no_history(before)
+        if condition is Condition.NO_HISTORY and made.condition is Condition.FIRST_SYNC:
+            condition = Condition.REPLID_MISMATCH  # one that we had from a primary, and that this one has not
+        decision = Decision.of(
+            made,
+            self.now(),
+            direction=Direction.RECEIVED,
+            peer=peer,
+            ours=Standing.of(self.feed.history, self.feed.backlog),
+            answer=answer,
+            condition=condition,
+        )
+        decision.avoidance = self.primary.advisor.avoidance(decision, before)
+        decisions.add(decision)
 
     def resynchronized(self, loader: Loader, outcome: Outcome) -> None:
         """The bulk is loaded: its data and history are ours now (`replicationAttachToNewMaster`)."""
@@ -573,12 +627,16 @@ class Node:
         self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")
         self.keyspace.adopt(loader.keyspace)
         history = self.feed.history
+        if history.replid != outcome.replid:
+            self.primary.decisions.history_ended(history.replid, HistoryEnd.REPLACED)
+        self._count_transfer(Stage.LOADED)
         if outcome.offset >= 0 and outcome.replid != NO_REPLID:
             history.adopt(outcome.replid, outcome.offset)
             self.link.resumable = True
         else:
             history.change_id()
             history.offset = 0
+        self.feed.timeline.begin(self.now(), history.offset)
         self.feed.open_backlog(self.settings.backlog_bytes)
         self.link.transfer = None
         self.loading = None
@@ -589,6 +647,7 @@ class Node:
     def resumed(self, outcome: Outcome) -> None:
         """The primary goes on where we stand (`replicationResurrectCachedMaster`)."""
         self.failover.taken_over()
+        self._received(understand(self.introduction(), outcome), Answer.PARTIAL)
         history = self.feed.history
         if outcome.replid:
             history.take_over(outcome.replid)
@@ -650,6 +709,11 @@ class Node:
     def _acknowledge(self, offset: int) -> None:
         assert self.host is not None
         self.host.acknowledge(offset)
+
+    def behind(self) -> Behind:
+        """How far we are behind our primary."""
+        unapplied_bytes = self._stream.unapplied_bytes if self._stream is not None else 0
+        return behind_primary(self.link, unapplied_bytes, self.now())
 
     @property
     def stream_database(self) -> int:
@@ -796,6 +860,7 @@ class Node:
         offset_text = loader.fact(b"repl-offset")
         if len(replid) != 40 or not offset_text.isdigit():
             return
+        self.feed.timeline.begin(self.now(), int(offset_text))
         history = self.feed.history
         if self.link.host:
             history.adopt(replid, int(offset_text))
@@ -834,6 +899,7 @@ class Node:
                     db.expire_due(EXPIRE_SLICE)
             self.propagation.flush(atomic=False)
             self.feed.flush()
+        self.feed.timeline.note(now_ms, self.feed.history.offset)
         self.stats.sample(now_ms)
         self._tick_saver(now_ms)
         self.failover.check()

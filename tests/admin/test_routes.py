@@ -38,7 +38,9 @@ def test_a_fresh_node_is_a_primary_without_anything() -> None:
             "first_offset": None,
             "next_offset": None,
             "bytes_per_second": None,
+            "held_seconds": None,
             "covers_seconds": None,
+            "recommended_bytes": 1024 * 1024,
         },
     }
 
@@ -161,11 +163,16 @@ def test_sync_decisions_are_shown_newest_first_with_reasons() -> None:
     assert (foreign["answer"], partial["answer"], new["answer"]) == ("full", "partial", "full")
     assert "is not ours" in foreign["reason"]
     assert new["asked"]["replid"] is None
-    assert foreign["advice"] is None
+    conditions = [one["condition"] for one in found["decisions"]]
+    assert conditions == ["replid_mismatch", None, "first_sync"]
+    assert {one["direction"] for one in found["decisions"]} == {"given"}
+    assert "SHUTDOWN SAVE" in foreign["avoidance"]
+    assert partial["avoidance"] is new["avoidance"] is None
+    assert found["advice"] == []
 
 
 def test_a_backlog_that_fell_short_names_the_size_that_would_have_done() -> None:
-    """The advice is a number: the size that it has, and what was missing."""
+    """What would have avoided it is a number, to the byte and as one sets it, and where we stood is shown."""
     bench = Bench()
     session, _ = bench.attach(6381)
     bench.node.disconnect(session)
@@ -179,8 +186,80 @@ def test_a_backlog_that_fell_short_names_the_size_that_would_have_done() -> None
     assert missing > 0
     bench.attach(6382, replid=bench.node.feed.history.replid, offset=1)
     decision = bench.get("/v1/syncs").json["decisions"][0]
-    assert decision["missing_bytes"] == missing
-    assert f" {16 * 1024 + missing} bytes" in decision["advice"]
+    offset = bench.node.feed.history.offset
+    assert (decision["condition"], decision["missing_bytes"]) == ("backlog_short", missing)
+    assert decision["saving_backlog_bytes"] == offset
+    assert decision["avoidance"] == f"`repl-backlog-size 1mb` ({offset} bytes would have done)"
+    assert decision["ours"]["backlog_first_offset"] == missing + 1
+    assert decision["ours"]["backlog_next_offset"] == offset + 1
+    assert decision["ours"]["backlog_size_bytes"] == 16 * 1024
+
+
+def test_what_a_primary_answered_is_shown_too() -> None:
+    """A partial resync, a full one with its cost, and a refusal that is counted, not repeated."""
+    bench = Bench()
+    bench.become_replica("10.0.0.1", 6379)
+    bench.node.link_lost("a test")
+    bench.clock.advance(1)
+    bench.node.full_sync_promised(Outcome(Resync.FULL, "c" * 40, 1000))
+    bench.node.transfer_begun(500)
+    bench.node.transfer_moved(200)
+    bench.clock.advance(0.25)
+    bench.node.link_failed("a test")
+    for _ in range(3):
+        bench.clock.advance(1)
+        bench.node.sync_refused("-LOADING a test")
+    refused, full, partial = bench.get("/v1/syncs").json["decisions"]
+    assert [one["answer"] for one in (refused, full, partial)] == ["refused", "full", "partial"]
+    assert {one["direction"] for one in (refused, full, partial)} == {"received"}
+    assert (full["condition"], full["peer"]) == ("replid_mismatch", "10.0.0.1:6379")
+    assert full["cost"] == {"bytes": 200, "duration_ms": 250, "stage": "broken"}
+    assert (refused["condition"], refused["times"]) == ("try_later", 3)
+    assert refused["last_ms"] == refused["at_ms"] + 2000
+
+
+def test_a_replica_that_loses_one_full_sync_after_the_other_is_named_with_the_remedy() -> None:
+    """The third within ten minutes makes it advice, with a value to set, in JSON and on both pages."""
+    bench = Bench()
+    assert "!" not in bench.get("/syncs.txt").text
+    for _ in range(3):
+        _, outlet = bench.attach(6381)
+        outlet.close(flush=False)
+        bench.clock.advance(10)
+    advice = bench.get("/v1/syncs").json["advice"]
+    assert [(one["replica"], one["cause"], one["full_syncs"]) for one in advice] == [
+        ("10.0.0.131:6381", "transfer_broken", 3)
+    ]
+    assert (advice[0]["setting"], advice[0]["value"], advice[0]["on_replica"]) == ("repl-timeout", "120", True)
+    for path in ("/", "/syncs.txt"):
+        assert "  ! Replica 10.0.0.131:6381 needs one full sync after the other: 3 in 20" in bench.get(path).text
+    assert bench.get("/syncs.txt").text.count("transfer_broken") == 5
+
+
+def test_lag_is_told_in_milliseconds() -> None:
+    """Nothing while acknowledgements come and say all is there; the age of the first byte that is missing when not."""
+    bench = Bench()
+    bench.attach(6382)
+    session, _ = bench.attach(6383, replid=bench.node.feed.history.replid, offset=1)
+
+    def lag() -> int:
+        return int(bench.get("/v1/replicas").json["replicas"][-1]["lag_ms"])
+
+    def pass_time(seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            bench.clock.advance(0.1)
+            bench.node.tick()
+
+    pass_time(1)
+    bench.run(session, "REPLCONF", "ACK", bench.node.feed.history.offset)
+    assert lag() == 0
+    bench.write("SET", "key", "value")
+    pass_time(1)
+    assert lag() == 0
+    pass_time(2)
+    assert 2900 <= lag() <= 3100
+    bench.run(session, "REPLCONF", "ACK", bench.node.feed.history.offset)
+    assert lag() == 0
 
 
 def test_what_peers_chose_cannot_break_the_output() -> None:
@@ -509,7 +588,7 @@ def test_an_unknown_parameter_is_refused(path: str) -> None:
     assert Bench().get(f"{path}?nonsense=1").refuses(422, field="nonsense")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/replication", "/v1/info", "/healthz", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/v1/replication", "/v1/info?section=keyspace", "/healthz", "/openapi.json"])
 def test_head_is_get_without_a_body(path: str) -> None:
     """The headers are the same, the length too."""
     bench = Bench()

@@ -191,19 +191,3 @@ def test_requests_in_a_row_are_answered_in_order() -> None:
     get = request(b"Host: localhost", line=b"GET /healthz HTTP/1.1")
     assert wire.send(get + get.replace(b"healthz", b"readyz") + get).count(b"HTTP/1.1 200 OK") == 3
     assert wire.transport.value().index(b'"alive"') < wire.transport.value().index(b'"ready"')
-
-
-def test_the_pace_is_sampled_while_a_port_serves_the_site() -> None:
-    """Opening the port starts it, closing it ends it, and nothing stays scheduled."""
-    bench = Bench()
-    bench.attach()
-    bench.site.doStart()
-    bench.clock.advance(1)
-    bench.write("SET", "key", "x" * 1000)
-    for _ in range(9):
-        bench.clock.advance(1)
-    backlog = bench.get("/v1/backlog").json
-    assert backlog["bytes_per_second"] == round(backlog["length_bytes"] / 10, 1) > 100
-    assert backlog["covers_seconds"] == 10.0
-    bench.site.doStop()
-    assert not bench.clock.getDelayedCalls()

@@ -1,44 +1,12 @@
-"""The pace of a history, and whether an address is our own."""
+"""Whether an address is our own."""
 
 from __future__ import annotations
 
 import pytest
 
-from txrepl.admin.pace import WINDOW_SAMPLES, Pace
 from txrepl.admin.selves import is_ourselves
 from txrepl.config import Config
 from txrepl.replication.settings import Settings
-
-
-def test_pace_is_unknown_before_two_samples() -> None:
-    """Nothing is guessed."""
-    pace = Pace()
-    assert pace.bytes_per_second() is None
-    pace.sample(0, "a", 100)
-    assert pace.bytes_per_second() is None
-    pace.sample(1, "a", 150)
-    assert pace.bytes_per_second() == 50
-
-
-def test_pace_forgets_what_is_older_than_the_window() -> None:
-    """A burst long ago does not count."""
-    pace = Pace()
-    pace.sample(0, "a", 0)
-    for second in range(1, WINDOW_SAMPLES + 1):
-        pace.sample(second, "a", 1_000_000)
-    assert pace.bytes_per_second() == 0
-
-
-@pytest.mark.parametrize(("replid", "offset"), [("b", 5000), ("a", 10)])
-def test_pace_begins_anew_with_another_history(replid: str, offset: int) -> None:
-    """After a full sync the offset jumps; that was not written."""
-    pace = Pace()
-    pace.sample(0, "a", 100)
-    pace.sample(1, "a", 200)
-    pace.sample(2, replid, offset)
-    assert pace.bytes_per_second() is None
-    pace.sample(3, replid, offset + 7)
-    assert pace.bytes_per_second() == 7
 
 
 @pytest.mark.parametrize(

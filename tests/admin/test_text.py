@@ -94,7 +94,8 @@ def test_a_primarys_page_shows_replicas_and_decisions() -> None:
     rows = re.findall(r"^ +\d+  10\.0\.0\.\d+:\d+ +(\w+)", page, re.MULTILINE)
     assert rows == ["wait_bgsave_start", "wait_bgsave_start", "online", "wait_bgsave_start"]
     assert "syncs      3 full, 1 partial, 1 partial refused (given by this node)\n" in page
-    assert "    the replica has no history to go on with\n" in page
+    assert "    first_sync: the replica has no history to go on with\n" in page
+    assert "  full     to 10.0.0.131:6381\n" in page
     assert re.search(r"^backlog    \d+ B of 1\.0 MiB\n +\[\.+\]   0\.0 %\n +offsets 1 to \d+\n", page, re.MULTILINE)
 
 

@@ -9,7 +9,6 @@ app          the paths
 bodies       what a request carries, checked field by field
 selves       whether an address is our own
 views        the node as plain dicts; `information` is INFO's part
-pace         how fast the history grows
 text         views as aligned text
 openapi      the contract as OpenAPI 3.1
 problems     every refusal as RFC 9457

@@ -20,7 +20,6 @@ from twisted.web.server import Request
 
 from txrepl.admin import information, openapi, text, views
 from txrepl.admin.bodies import Follow, prefers_text, read_follow, read_info_query, read_query, read_wait
-from txrepl.admin.pace import Pace
 from txrepl.admin.problems import (
     CONTENT_TYPE,
     UNEXPECTED,
@@ -33,6 +32,7 @@ from txrepl.admin.problems import (
 from txrepl.admin.problems import problem_of as find_problem
 from txrepl.admin.selves import is_ourselves
 from txrepl.node import Node
+from txrepl.replication.decisions import EndCause
 
 POLL_S: Final = 0.05
 """How often a request that waits looks at the link."""
@@ -82,17 +82,15 @@ class Admin:
     Parameters:
         node: what is shown and steered.
         clock: the time that requests wait by.
-        pace: how fast the node's history grows; whoever owns it feeds it.
         needs_token: whether the curl lines shown carry a token.
     """
 
     app = Klein()
 
-    def __init__(self, node: Node, clock: IReactorTime, pace: Pace, *, needs_token: bool) -> None:
+    def __init__(self, node: Node, clock: IReactorTime, *, needs_token: bool) -> None:
         self._node = node
         self._clock = clock
         self._seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
-        self._pace = pace
         self._needs_token = needs_token
         self._log = Logger(namespace="txrepl.admin")
         self._document = openapi.document(needs_token=needs_token)
@@ -114,8 +112,14 @@ class Admin:
         query_of(request)
         host = request.requestHeaders.getRawHeaders("host", ["localhost"])[0]
         base = f"https://{host}" if request.isSecure() else host
-        overview = views.overview(self._node, self._pace, self._node.now())
+        overview = views.overview(self._node, self._node.now())
         return answer(request, text.page(overview, base, needs_token=self._needs_token).encode(), TEXT)
+
+    @app.route("/syncs.txt", methods=["GET"])
+    def syncs_text(self, request: Request) -> bytes:
+        """The sync decisions, as text."""
+        query_of(request)
+        return answer(request, text.syncs_page(views.syncs(self._node)).encode(), TEXT)
 
     @app.route("/openapi.json", methods=["GET"])
     def openapi(self, request: Request) -> bytes:
@@ -144,13 +148,13 @@ class Admin:
     def replication(self, request: Request) -> bytes:
         """Role, ids, link, replicas, backlog."""
         query_of(request)
-        return json_answer(request, views.replication(self._node, self._pace, self._node.now()))
+        return json_answer(request, views.replication(self._node, self._node.now()))
 
     @app.route("/v1/backlog", methods=["GET"])
     def backlog(self, request: Request) -> bytes:
         """What the backlog covers."""
         query_of(request)
-        return json_answer(request, views.backlog(self._node, self._pace))
+        return json_answer(request, views.backlog(self._node, self._node.now()))
 
     @app.route("/v1/replicas", methods=["GET"])
     def replicas(self, request: Request) -> bytes:
@@ -201,9 +205,9 @@ class Admin:
         found = node.primary.replicas.get(number)
         if found is None or found.outlet is None:
             raise NotFoundError("no attached replica has this id; GET /v1/replicas lists them")
-        shown = views.replica(found, node.feed.history.offset, node.now())
+        shown = views.replica(node, found, node.now())
         node.log("notice", f"Disconnecting replica {found.name} (user request from '{client_of(request)}')")
-        found.outlet.close(flush=False)
+        found.drop(EndCause.REQUESTED)
         return json_answer(request, {"disconnected": shown})
 
     def _follow(self, target: Follow, who: str) -> bool:

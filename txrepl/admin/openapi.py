@@ -7,12 +7,16 @@ answer with its schema.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 from txrepl import __version__
 from txrepl.admin.auth import OPEN_PATHS
 from txrepl.admin.bodies import HOST_PATTERN, WAIT_MAX_S
 from txrepl.admin.problems import CONTENT_TYPE
+from txrepl.replication.advice import LoopCause
+from txrepl.replication.decisions import Answer, Direction, EndCause, Stage
+from txrepl.replication.psync import Condition
 
 Schema = dict[str, Any]
 
@@ -56,6 +60,10 @@ def _ref_or_null(name: str) -> Schema:
     return {"anyOf": [_ref(name), {"type": "null"}]}
 
 
+def _values(words: type[Enum]) -> list[str]:
+    return [word.value for word in words]
+
+
 def _object(description: str, **properties: Schema) -> Schema:
     """An object that has exactly these members."""
     return {
@@ -94,8 +102,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
         failures=_count("Attempts that failed since the link was last up."),
         last_error=_or_null(_text("Why the last attempt failed.")),
         resumable=_flag("A partial resync may be asked for."),
+        behind=_ref("Behind"),
         sync=_ref_or_null("Sync"),
         handshake=_list(_ref("Step"), "The steps of the last handshake, in order."),
+    ),
+    "Behind": _object(
+        "How far this node is behind its primary, as far as it can know by itself.",
+        least_bytes=_or_null(_count("Bytes received and not applied yet; null while the link is down.")),
+        most_ms=_or_null(
+            _count("All that the primary wrote longer ago than this is here; null if its stream never flowed.")
+        ),
     ),
     "Step": _object(
         "A step of the handshake.", step=_text("Its name."), at_ms=_count("When it was entered, unix milliseconds.")
@@ -121,6 +137,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
         offset=_count("The last offset that it acknowledged."),
         sent_offset=_or_null(_count("The last byte of the stream handed to its connection.")),
         lag_bytes=_or_null(_count("Bytes of the history that it has not acknowledged; null until it is online.")),
+        lag_ms=_or_null(
+            _count("How long ago the first byte that it has not got was written; 0 if it has all; null until online.")
+        ),
         lag_seconds=_or_null(_number("Seconds since it last acknowledged; null until it is online.")),
         attached_seconds=_number("Seconds since it came."),
         capabilities=_list({"type": "string"}, "What it says it understands."),
@@ -134,25 +153,73 @@ SCHEMAS: Final[dict[str, Schema]] = {
         length_bytes=_count("Bytes held; a slow replica may pin more than the size."),
         first_offset=_or_null(_count("The oldest offset that it holds.")),
         next_offset=_or_null(_count("The offset of the next byte.")),
-        bytes_per_second=_or_null({**_number("The pace of the last minute; null while unknown.")}),
-        covers_seconds=_or_null(_number("How long a replica may be away at that pace and still go on.")),
+        bytes_per_second=_or_null(_number("The rate of writes of the last minute; null while unknown.")),
+        held_seconds=_or_null(_number("The age of the oldest byte held.")),
+        covers_seconds=_or_null(_number("How long a replica may be away from now on, at that rate, and still go on.")),
+        recommended_bytes=_count(
+            "The repl-backlog-size to set: for the busiest minute's rate over repl-timeout (at least 60 s), twice, and "
+            "never less than what would have saved the full syncs below /v1/syncs."
+        ),
     ),
     "Syncs": _object(
-        "What this node answered to replicas that asked for synchronization.",
+        "What this node answered to replicas that asked for synchronization, and its primary to it.",
         full=_count("Full syncs."),
         partial_ok=_count("Partial syncs."),
         partial_err=_count("Requests for a partial sync that were answered with a full one."),
-        decisions=_list(_ref("Decision"), "The last decisions on PSYNC, newest first."),
+        advice=_list(_ref("Loop"), "Replicas that need one full sync after the other, and what to set."),
+        decisions=_list(_ref("Decision"), "The last decisions on PSYNC and SYNC, newest first."),
     ),
     "Decision": _object(
-        "The answer to one PSYNC.",
+        "The answer to one PSYNC or SYNC.",
         at_ms=_count("When, unix milliseconds."),
-        replica=_text("Who asked."),
+        direction=_text("By this node to a replica, or by its primary to it.", enum=_values(Direction)),
+        peer=_text("The replica that asked, or the primary that was asked."),
         asked=_ref("Asked"),
-        answer=_text("What it got.", enum=["partial", "full"]),
-        reason=_text("Why."),
+        answer=_text("What was answered.", enum=_values(Answer)),
+        condition=_or_null(_text("The condition that failed; null if partial.", enum=[*_values(Condition), None])),
+        reason=_text("Why, in words."),
+        avoidance=_or_null(_text("What would have avoided a full sync, naming the setting; null if nothing would.")),
         missing_bytes=_count("By how much the backlog fell short; 0 if that was not the reason."),
-        advice=_or_null(_text("What would have avoided a full sync.")),
+        saving_backlog_bytes=_count("The least backlog size that would have made it partial; 0 if none would."),
+        ours=_ref("Standing"),
+        times=_count("How often in a row it was answered so (refusals).", 1),
+        last_ms=_count("When it was last answered so, unix milliseconds."),
+        cost=_ref_or_null("Cost"),
+        end=_ref_or_null("End"),
+    ),
+    "Standing": _object(
+        "Where this node stood when the decision was made.",
+        replid=_text("Its history.", **_REPLID),
+        replid2=_or_null(_text("The history before.", **_REPLID)),
+        second_offset=_or_null(_count("The first offset at which replid2 was no longer its own.")),
+        offset=_count("Its offset."),
+        backlog_first_offset=_or_null(_count("The oldest offset in its backlog; null without one.")),
+        backlog_next_offset=_or_null(_count("The offset after its backlog's last.")),
+        backlog_size_bytes=_count("The backlog's size; 0 without one."),
+    ),
+    "Cost": _object(
+        "What a full sync took.",
+        bytes=_count("Bytes of the snapshot handed to the connection (given), or received."),
+        duration_ms=_count("From the decision to the last byte sent (given) or loaded (received)."),
+        stage=_text("How far it came.", enum=_values(Stage)),
+    ),
+    "End": _object(
+        "How the connection ended that the decision was for.",
+        cause=_text("Why.", enum=_values(EndCause)),
+        at_ms=_count("When, unix milliseconds."),
+        behind_bytes=_count("Bytes of the stream that were still to be sent."),
+    ),
+    "Loop": _object(
+        "A replica that needs one full sync after the other.",
+        replica=_text("Which."),
+        cause=_text("Why.", enum=_values(LoopCause)),
+        full_syncs=_count("How many it got."),
+        since_ms=_count("Since when, unix milliseconds."),
+        last_ms=_count("The last of them, unix milliseconds."),
+        setting=_text("The directive to set."),
+        value=_text("What to set it to, as CONFIG SET takes it."),
+        on_replica=_flag("It is to be set on the replica, not here."),
+        text=_text("The same in a sentence."),
     ),
     "Asked": _object(
         "What a replica asked for.",
@@ -317,6 +384,15 @@ def _follow_route(name: str, summary: str, *, deprecated: bool) -> Route:
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route("get", "/", "page", "pages", "Everything as aligned text, 80 columns.", _PLAIN, refusals=_QUERY),
+    Route(
+        "get",
+        "/syncs.txt",
+        "syncs_text",
+        "pages",
+        "The sync decisions as text, 80 columns.",
+        _PLAIN,
+        refusals=_QUERY,
+    ),
     Route(
         "get",
         "/openapi.json",

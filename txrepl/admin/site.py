@@ -6,28 +6,24 @@ and cut off. Idle connections and slow bodies end after a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from txrepl.admin.app import Admin, refuse
 from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
-from txrepl.admin.pace import Pace
 from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of
 from txrepl.node import Node
 
 DRAINED_MAX_BYTES: Final = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its sender gets to read the answer."""
 IDLE_MAX_S: Final = 60
-SAMPLE_S: Final = 1.0
 _TOO_LARGE: Final = TooLargeError(f"a body has at most {BODY_MAX_BYTES} bytes here")
 
 
@@ -134,39 +130,18 @@ def _asked(request: Request) -> Asked:
 
 
 class AdminSite(Site):
-    """The site; while a port serves it, it samples the pace of the node's history.
+    """The site.
 
     Parameters:
         resource: the gate.
-        node, pace: whose history is sampled into what.
         clock: the time.
     """
 
     requestFactory = BoundedRequest  # noqa: N815
     noisy = False
 
-    def __init__(self, resource: Resource, node: Node, pace: Pace, clock: IReactorTime) -> None:
+    def __init__(self, resource: Resource, clock: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_MAX_S, reactor=clock)
-
-        seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
-
-        def sample() -> None:
-            history = node.feed.history
-            pace.sample(seconds(), history.replid, history.offset)
-
-        self._sampling = LoopingCall(sample)
-        self._sampling.clock = clock
-
-    def startFactory(self) -> None:  # noqa: N802
-        """A port has opened."""
-        super().startFactory()
-        self._sampling.start(SAMPLE_S)
-
-    def stopFactory(self) -> None:  # noqa: N802
-        """The port has closed."""
-        if self._sampling.running:
-            self._sampling.stop()
-        super().stopFactory()
 
     def log(self, request: Any) -> None:
         """No line per request: what changes anything is logged by the node, in its own words."""
@@ -182,6 +157,5 @@ def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str) -
         bound_host: the address or name that the port is bound to; see `check_exposure`.
     """
     guard = Guard(token, bound_host)
-    pace = Pace()
-    admin = Admin(node, clock, pace, needs_token=guard.needs_token)
-    return AdminSite(Gate(guard, admin.app.resource()), node, pace, clock)
+    admin = Admin(node, clock, needs_token=guard.needs_token)
+    return AdminSite(Gate(guard, admin.app.resource()), clock)

@@ -92,7 +92,9 @@ def link(found: Json | None) -> list[str]:
 
 def _link_state(found: Json) -> str:
     if found["up"]:
-        return f"up, last heard {_ago(found['last_io_seconds'])}"
+        behind = found["behind"]["least_bytes"]
+        waits = f", {size(behind)} not applied yet" if behind else ""
+        return f"up, last heard {_ago(found['last_io_seconds'])}{waits}"
     parts = ["down" if found["state"] == "connect" else found["state"]]
     if found["state"] == "handshake":
         parts.append(f"at {found['step']}")
@@ -120,7 +122,7 @@ def backlog(found: Json, attached: list[Json]) -> list[str]:
     if not found["active"]:
         return _line("backlog", f"none yet: made when the first replica comes ({size(found['size_bytes'])})")
     share = min(1.0, found["length_bytes"] / found["size_bytes"])
-    covers = f", {duration(found['covers_seconds'])} of writes" if found["covers_seconds"] is not None else ""
+    covers = f", covers {duration(found['covers_seconds'])} of writes" if found["covers_seconds"] is not None else ""
     lines = _line("backlog", f"{size(found['length_bytes'])} of {size(found['size_bytes'])}{covers}")
     lines += _line("", bar(share))
     first, last = found["first_offset"], found["next_offset"] - 1
@@ -129,6 +131,8 @@ def backlog(found: Json, attached: list[Json]) -> list[str]:
     worst = max(behind, key=lambda one: int(one["lag_bytes"]), default=None)
     if worst is not None and worst["lag_bytes"]:
         lines += _line("", f"furthest behind: replica {worst['id']}, by {size(worst['lag_bytes'])}")
+    if found["recommended_bytes"] > found["size_bytes"]:
+        lines += _line("", f"recommended: repl-backlog-size {found['recommended_bytes'] // 2**20}mb")
     return lines
 
 
@@ -136,26 +140,49 @@ def replicas(found: list[Json]) -> list[str]:
     """The attached replicas as a table."""
     if not found:
         return _line("replicas", "none")
-    rows = [("ID", "ADDRESS", "STATE", "OFFSET", "LAG", "HEARD")]
+    rows = [("ID", "ADDRESS", "STATE", "OFFSET", "LAG", "BEHIND")]
     for one in found:
         lag = "-" if one["lag_bytes"] is None else size(one["lag_bytes"])
-        heard = "-" if one["lag_seconds"] is None else _ago(one["lag_seconds"])
+        behind = "-" if one["lag_ms"] is None else milliseconds(one["lag_ms"])
         address = _crop(_address(one["address"], one["port"]), 24)
-        rows.append((str(one["id"]), address, one["state"], str(one["offset"]), lag, heard))
+        rows.append((str(one["id"]), address, one["state"], str(one["offset"]), lag, behind))
     return [*_line("replicas", str(len(found))), "", *_table(rows, right={0, 3, 4, 5})]
 
 
-def syncs(found: Json) -> list[str]:
-    """The last sync decisions, with their reasons."""
+def syncs_page(found: Json) -> str:
+    """All sync decisions that are known."""
+    return "\n".join(syncs(found, len(found["decisions"]))) + "\n"
+
+
+def syncs(found: Json, shown: int = SYNCS_SHOWN) -> list[str]:
+    """The last sync decisions, each explained, and what to set where a replica needs one full sync after the other."""
     counts = f"{found['full']} full, {found['partial_ok']} partial, {found['partial_err']} partial refused"
     lines = _line("syncs", f"{counts} (given by this node)")
-    for one in found["decisions"][:SYNCS_SHOWN]:
-        at = datetime.fromtimestamp(one["at_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        lines += ["", f"  {at}  {one['answer']:<7}  {_crop(one['replica'], 47)}"]
-        lines += list(_wrap(one["reason"], " " * 4))
-        if one["advice"]:
-            lines += list(_wrap(one["advice"], " " * 4))
+    for one in found["advice"]:
+        lines += ["", *_wrap("! " + one["text"], "  ")]
+    for one in found["decisions"][:shown]:
+        lines += ["", *_decision(one)]
     return lines
+
+
+def _decision(one: Json) -> Iterator[str]:
+    arrow = "to" if one["direction"] == "given" else "from"
+    yield f"  {_moment(one['at_ms'])}  {one['answer']:<7}  {arrow} {_crop(one['peer'], 44)}"
+    yield from _wrap(f"{one['condition']}: {one['reason']}" if one["condition"] else one["reason"], " " * 4)
+    if one["avoidance"]:
+        yield from _wrap(f"To avoid it: {one['avoidance']}", " " * 4)
+    if one["times"] > 1:
+        yield f"    {one['times']} times, the last at {_moment(one['last_ms'])}"
+    if one["cost"] is not None:
+        cost = one["cost"]
+        took = f", {milliseconds(cost['duration_ms'])}" if cost["stage"] != "running" else ""
+        yield f"    {size(cost['bytes'])}{took}, {cost['stage']}"
+    if one["end"] is not None:
+        yield f"    the connection ended at {_moment(one['end']['at_ms'])}: {one['end']['cause']}"
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def acts(replication: Json, base: str, *, needs_token: bool) -> list[str]:
@@ -253,6 +280,11 @@ def duration(seconds: float) -> str:
             rest = whole % unit_s // small_s
             return f"{whole // unit_s} {unit} {rest} {small}" if rest else f"{whole // unit_s} {unit}"
     raise AssertionError("a minute is the last unit")
+
+
+def milliseconds(count: int) -> str:
+    """Milliseconds as people read them."""
+    return f"{count} ms" if count < 1000 else duration(count / 1000)
 
 
 def _ago(seconds: float | None) -> str:

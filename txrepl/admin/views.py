@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from txrepl import __version__
-from txrepl.admin.pace import Pace
 from txrepl.config import PRESENTED_VERSION
 from txrepl.node import Node
+from txrepl.replication.advice import Loop
+from txrepl.replication.decisions import Decision
 from txrepl.replication.history import NO_REPLID
 from txrepl.replication.link import Link, Transfer
-from txrepl.replication.primary import SyncRecord
 from txrepl.replication.replica import Replica
 from txrepl.replication.states import CAPABILITY_NAMES, LinkState
 
@@ -42,7 +42,7 @@ def role(node: Node) -> str:
     return "replica" if node.link.host else "primary"
 
 
-def replication(node: Node, pace: Pace, now_ms: int) -> Json:
+def replication(node: Node, now_ms: int) -> Json:
     """`/v1/replication`: everything about the node's replication."""
     history = node.feed.history
     return {
@@ -53,7 +53,7 @@ def replication(node: Node, pace: Pace, now_ms: int) -> Json:
         "second_offset": None if history.second_offset < 0 else history.second_offset,
         "link": link(node, now_ms),
         "replicas": replicas(node, now_ms),
-        "backlog": backlog(node, pace),
+        "backlog": backlog(node, now_ms),
     }
 
 
@@ -65,6 +65,7 @@ def link(node: Node, now_ms: int) -> Json | None:
     found = node.link
     if not found.host:
         return None
+    behind = node.behind()
     return {
         "host": printable(found.host),
         "port": found.port,
@@ -76,6 +77,7 @@ def link(node: Node, now_ms: int) -> Json | None:
         "failures": found.failures,
         "last_error": printable(found.last_error) or None,
         "resumable": found.resumable,
+        "behind": {"least_bytes": behind.least_bytes, "most_ms": behind.most_ms},
         "sync": _sync(found.transfer, now_ms),
         "handshake": [{"step": step.state.name.lower(), "at_ms": step.at_ms} for step in found.steps],
     }
@@ -111,12 +113,13 @@ def _sync(transfer: Transfer | None, now_ms: int) -> Json | None:
 
 def replicas(node: Node, now_ms: int) -> list[Json]:
     """The attached replicas, by id."""
+    return [replica(node, found, now_ms) for _, found in sorted(node.primary.replicas.items())]
+
+
+def replica(node: Node, found: Replica, now_ms: int) -> Json:
+    """One attached replica."""
     offset = node.feed.history.offset
-    return [replica(found, offset, now_ms) for _, found in sorted(node.primary.replicas.items())]
-
-
-def replica(found: Replica, offset: int, now_ms: int) -> Json:
-    """One attached replica of a node that stands at `offset`."""
+    reached = max(found.ack_offset, found.start_offset)
     return {
         "id": found.number,
         "address": printable(found.host),
@@ -124,7 +127,8 @@ def replica(found: Replica, offset: int, now_ms: int) -> Json:
         "state": found.state.value if found.state is not None else None,
         "offset": found.ack_offset,
         "sent_offset": found.sent_offset if found.streaming else None,
-        "lag_bytes": max(0, offset - found.ack_offset) if found.is_live else None,
+        "lag_bytes": max(0, offset - reached) if found.is_live else None,
+        "lag_ms": node.feed.timeline.behind_ms(reached, found.ack_ms, now_ms, offset) if found.is_live else None,
         "lag_seconds": seconds_since(found.ack_ms, now_ms) if found.is_live else None,
         "attached_seconds": seconds_since(found.since_ms, now_ms),
         "capabilities": [name.decode() for name, bit in CAPABILITY_NAMES.items() if found.capabilities & bit],
@@ -132,10 +136,10 @@ def replica(found: Replica, offset: int, now_ms: int) -> Json:
     }
 
 
-def backlog(node: Node, pace: Pace) -> Json:
-    """The backlog: what it covers in bytes, and in seconds at the present pace of writes."""
+def backlog(node: Node, now_ms: int) -> Json:
+    """The backlog: what it covers in bytes, and in seconds at the present rate of writes."""
     held = node.feed.backlog
-    rate = pace.bytes_per_second()
+    rate = node.feed.timeline.bytes_per_second(now_ms, node.feed.history.offset)
     size = node.settings.backlog_bytes if held is None else held.size
     length = 0 if held is None else held.length
     return {
@@ -145,40 +149,77 @@ def backlog(node: Node, pace: Pace) -> Json:
         "first_offset": None if held is None else held.first_offset,
         "next_offset": None if held is None else held.end_offset,
         "bytes_per_second": None if rate is None else round(rate, 1),
-        "covers_seconds": round(length / rate, 1) if rate and held is not None else None,
+        "held_seconds": _held_seconds(node, now_ms),
+        "covers_seconds": round(max(size, length) / rate, 1) if rate and held is not None else None,
+        "recommended_bytes": node.primary.advisor.backlog_bytes(now_ms),
     }
 
 
+def _held_seconds(node: Node, now_ms: int) -> float | None:
+    """The age of the oldest byte that the backlog holds."""
+    held = node.feed.backlog
+    if held is None or not held.length:
+        return None
+    return seconds_since(node.feed.timeline.written_ms(held.first_offset, now_ms, node.feed.history.offset), now_ms)
+
+
 def syncs(node: Node) -> Json:
-    """`/v1/syncs`: the last decisions on a replica's PSYNC, newest first, each with its reason."""
+    """`/v1/syncs`: the last decisions on resyncs, given and received, newest first, each explained; and what to set."""
     primary = node.primary
-    size = node.settings.backlog_bytes
     return {
         "full": primary.full_syncs,
         "partial_ok": primary.partial_ok,
         "partial_err": primary.partial_err,
-        "decisions": [_decision(record, size) for record in reversed(primary.decisions)],
+        "advice": [_loop(one) for one in primary.advisor.loops.values()],
+        "decisions": [_decision(one) for one in primary.decisions],
     }
 
 
-def _decision(record: SyncRecord, backlog_bytes: int) -> Json:
-    made = record.decision
+def _decision(made: Decision) -> Json:
+    ours, cost, end = made.ours, made.cost, made.end
     return {
-        "at_ms": record.at_ms,
-        "replica": printable(record.replica),
-        "asked": {"replid": None if made.replid == "?" else printable(made.replid), "offset": made.offset},
-        "answer": "partial" if made.accepted else "full",
+        "at_ms": made.at_ms,
+        "direction": made.direction.value,
+        "peer": printable(made.peer),
+        "asked": {"replid": None if made.replid is None else printable(made.replid), "offset": made.offset},
+        "answer": made.answer.value,
+        "condition": None if made.condition is None else made.condition.value,
         "reason": printable(made.reason),
+        "avoidance": made.avoidance or None,
         "missing_bytes": made.missing_bytes,
-        "advice": _advice(made.missing_bytes, backlog_bytes),
+        "saving_backlog_bytes": made.saving_bytes,
+        "ours": {
+            "replid": ours.replid,
+            "replid2": ours.replid2,
+            "second_offset": ours.second_offset,
+            "offset": ours.offset,
+            "backlog_first_offset": ours.backlog_first,
+            "backlog_next_offset": ours.backlog_end,
+            "backlog_size_bytes": ours.backlog_bytes,
+        },
+        "times": made.times,
+        "last_ms": made.last_ms,
+        "cost": None
+        if cost is None
+        else {"bytes": cost.bytes_moved, "duration_ms": cost.duration_ms, "stage": cost.stage.value},
+        "end": None
+        if end is None
+        else {"cause": end.cause.value, "at_ms": end.at_ms, "behind_bytes": max(0, end.behind_bytes)},
     }
 
 
-def _advice(missing_bytes: int, backlog_bytes: int) -> str | None:
-    """What would have avoided a full sync, where a number says it."""
-    if missing_bytes <= 0:
-        return None
-    return f"a repl-backlog-size of {backlog_bytes + missing_bytes} bytes or more would have allowed a partial one"
+def _loop(found: Loop) -> Json:
+    return {
+        "replica": printable(found.replica),
+        "cause": found.cause.value,
+        "full_syncs": found.full_syncs,
+        "since_ms": found.since_ms,
+        "last_ms": found.last_ms,
+        "setting": found.setting,
+        "value": found.value,
+        "on_replica": found.on_replica,
+        "text": printable(found.text),
+    }
 
 
 # -- the server -------------------------------------------------------------------------------------------------
@@ -208,7 +249,7 @@ def has_role(node: Node, host: str, port: int) -> bool:
     return found.is_up and (found.host, found.port) == (host, port)
 
 
-def overview(node: Node, pace: Pace, now_ms: int) -> Json:
+def overview(node: Node, now_ms: int) -> Json:
     """All that the text page shows."""
     return {
         "version": __version__,
@@ -216,6 +257,6 @@ def overview(node: Node, pace: Pace, now_ms: int) -> Json:
         "port": node.settings.listening_port,
         "uptime_seconds": seconds_since(node.started_ms, now_ms),
         "unready": unready(node),
-        "replication": replication(node, pace, now_ms),
+        "replication": replication(node, now_ms),
         "syncs": syncs(node),
     }

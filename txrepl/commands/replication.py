@@ -10,6 +10,7 @@ from txrepl.commands.table import Family
 from txrepl.errors import CommandError
 from txrepl.keyspace.numbers import parse_integer
 from txrepl.replication.link import Link
+from txrepl.replication.psync import Condition
 from txrepl.replication.states import CAPABILITY_NAMES
 from txrepl.resp.replies import NO_REPLY, OK, Reply
 
@@ -71,16 +72,17 @@ def psync(s: Session, argv: list[bytes]) -> Reply:
         return NO_REPLY
     if len(argv) > 3 and argv[3].lower() == b"failover":
         _take_over(s, argv[1])
-    _check_may_sync(s)
+    replid = argv[1].decode("latin-1")
+    _check_may_sync(s, replid)
     replica = s.server.attach_replica(s)
-    offset_text = argv[2]
     try:
-        offset = integer(offset_text)
+        offset = integer(argv[2])
     except CommandError:
         s.server.log("notice", f"Replica {replica.name} asks for synchronization but with a wrong offset")
+        s.server.primary.refused(replica, replid, Condition.WRONG_OFFSET, "the offset that it asked for is no number")
         raise
     s.flags |= REPLICA
-    s.server.primary.psync(replica, argv[1].decode("latin-1"), offset)
+    s.server.primary.psync(replica, replid, offset)
     return NO_REPLY
 
 
@@ -96,7 +98,7 @@ def sync(s: Session, argv: list[bytes]) -> Reply:
     """SYNC."""
     if s.flags & REPLICA:
         return NO_REPLY
-    _check_may_sync(s)
+    _check_may_sync(s, "?")
     replica = s.server.attach_replica(s)
     s.flags |= REPLICA
     s.server.primary.sync(replica)
@@ -115,9 +117,18 @@ def _take_over(s: Session, replid: bytes) -> None:
     server.promote(describe(s), asked="failover request")
 
 
-def _check_may_sync(s: Session) -> None:
+def _check_may_sync(s: Session, replid: str) -> None:
     if s.flags & PRIMARY:
         raise CommandError("ERR SYNC and PSYNC are for replicas, not for our master")
+    try:
+        _check_can_sync(s)
+    except CommandError as refusal:
+        reason = refusal.message.decode("utf-8", "backslashreplace")
+        s.server.primary.refused(s.server.attach_replica(s), replid, Condition.TRY_LATER, reason)
+        raise
+
+
+def _check_can_sync(s: Session) -> None:
     if s.server.failover.is_under_way:
         raise CommandError("NOMASTERLINK Can't SYNC while failing over")
     link = s.server.link

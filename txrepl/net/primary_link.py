@@ -16,7 +16,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.python.failure import Failure
 
-from txrepl.errors import RdbError, ReplicationError
+from txrepl.errors import RdbError, ReplicationError, SyncRefusedError
 from txrepl.net.garbage import quiet_collector
 from txrepl.node import Node
 from txrepl.replication.handshake import Outcome, Resync, handshake
@@ -172,6 +172,8 @@ class PrimaryLink:
                 if turn != self._turn:
                     return
                 self._report(error)
+                if isinstance(error, SyncRefusedError):
+                    node.sync_refused(str(error))
                 node.link_failed(str(error))
             if turn != self._turn:
                 return

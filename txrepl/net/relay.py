@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from txrepl.net.child import PipeReader
 from txrepl.node import Node
+from txrepl.replication.decisions import EndCause
 from txrepl.replication.replica import Replica
 from txrepl.replication.states import ReplicaState
 
@@ -74,6 +75,7 @@ class SnapshotRelay:
         for replica in self.replicas:
             assert replica.outlet is not None
             replica.outlet.write(data)
+            replica.snapshot_moved(len(data))
 
     def hold(self, replica: Replica) -> None:
         """A replica's connection is full."""
@@ -107,8 +109,7 @@ class SnapshotRelay:
             if self._pipe is not None:
                 self._pipe.close()
             for replica in self.replicas:
-                assert replica.outlet is not None
-                replica.outlet.close(flush=False)
+                replica.drop(EndCause.SNAPSHOT_FAILED)
             return
         if not self._pipe_done or self._child_ok is None:
             return

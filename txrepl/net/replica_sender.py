@@ -50,10 +50,12 @@ class ReplicaSender:
         transfer = SnapshotSender().beginFileTransfer(file, self._transport)
 
         def sent(_: bytes) -> None:
+            self._replica.snapshot_moved(file.tell())
             file.close()
             self._node.primary.file_sent(self._replica)
 
         def broken(failure: Failure) -> None:
+            self._replica.snapshot_moved(file.tell())
             file.close()
             self._transport.abortConnection()
 

@@ -20,15 +20,19 @@ class Backlog:
     Parameters:
         size: bytes to keep (`repl-backlog-size`).
         next_offset: offset of the first byte that will be appended.
+
+    Attributes:
+        begun_offset: the first byte that it ever held.
     """
 
-    __slots__ = ("_blocks", "_pins", "_starts", "end_offset", "size")
+    __slots__ = ("_blocks", "_pins", "_starts", "begun_offset", "end_offset", "size")
 
     def __init__(self, size: int, next_offset: int) -> None:
         self.size = size
         self._starts: list[int] = [next_offset]
         self._blocks: list[bytearray] = [bytearray()]
         self._pins: dict[int, int] = {}
+        self.begun_offset: int = next_offset
         self.end_offset: int = next_offset
 
     @property

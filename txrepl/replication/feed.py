@@ -12,6 +12,7 @@ from typing import Final
 
 from txrepl.replication.backlog import Backlog
 from txrepl.replication.history import History
+from txrepl.replication.lag import Timeline
 from txrepl.resp.requests import encode_command
 
 PING: Final = encode_command((b"PING",))
@@ -33,15 +34,17 @@ class Feed:
         backlog: None until the first replica comes.
         selected_db: the database that readers have selected; -1 = none, the next write selects.
         listeners: the readers that follow the stream as it is written, by id.
+        timeline: where the stream stood when; whoever has the time notes it.
     """
 
-    __slots__ = ("_pending", "backlog", "history", "listeners", "selected_db")
+    __slots__ = ("_pending", "backlog", "history", "listeners", "selected_db", "timeline")
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.backlog: Backlog | None = None
         self.selected_db: int = -1
         self.listeners: dict[int, Listener] = {}
+        self.timeline = Timeline()
         self._pending: list[bytes] = []
 
     def open_backlog(self, size: int) -> Backlog:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from txrepl.errors import ReplicationError
+from txrepl.errors import ReplicationError, SyncRefusedError
 from txrepl.replication.history import NO_REPLID
 from txrepl.replication.states import LinkState
 
@@ -101,7 +101,8 @@ async def handshake(
         log: called as log(level, message) with Redis's own lines.
 
     Raises:
-        ReplicationError: the primary refused, talks nonsense, or is to be tried again later.
+        SyncRefusedError: the primary is to be tried again later.
+        ReplicationError: it refused, or talks nonsense.
     """
     step(LinkState.RECEIVE_PONG)
     wire.send(b"PING")
@@ -182,7 +183,7 @@ async def _resync(
     if line.startswith(b"+CONTINUE"):
         return _continued(line, introduction, log)
     if line.startswith(_TRY_LATER):
-        raise ReplicationError(f"Master is currently unable to PSYNC but should be in the future: {_text(line)}")
+        raise SyncRefusedError(f"Master is currently unable to PSYNC but should be in the future: {_text(line)}")
     if introduction.failover:
         raise ReplicationError(f"The failover target did not take over: {_text(line)}")
     if not line.startswith(b"-ERR"):

@@ -44,6 +44,7 @@ class Link:
         stream_db: the database that the primary's stream has selected; -1 = none.
         last_io_ms: when the primary was last heard, unix ms.
         down_since_ms: when the link was lost; 0 if it is up or never was.
+        current_ms: when this primary's stream last broke off, so that our data is as old; 0 if it never flowed.
         read_offset: bytes of the stream received (applied or not).
         failures: connection attempts that failed since the link was last up.
         last_error: why the last attempt failed, in words.
@@ -57,6 +58,7 @@ class Link:
     stream_db: int = -1
     last_io_ms: int = 0
     down_since_ms: int = 0
+    current_ms: int = 0
     read_offset: int = 0
     failures: int = 0
     last_error: str = ""

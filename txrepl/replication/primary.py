@@ -10,18 +10,28 @@ Follows `syncCommand`, `startBgsaveForReplication`, `replicationSetupSlaveForFul
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from txrepl.replication.advice import Advisor
+from txrepl.replication.decisions import (
+    REPLID_SHOWN,
+    Answer,
+    Decision,
+    Decisions,
+    Direction,
+    EndCause,
+    HistoryEnd,
+    Stage,
+    Standing,
+    why_no_history,
+)
 from txrepl.replication.feed import PING, Feed
-from txrepl.replication.psync import PsyncDecision, decide
+from txrepl.replication.psync import Condition, PsyncDecision, decide
 from txrepl.replication.replica import Replica
 from txrepl.replication.settings import Settings
 from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState
 
-DECISIONS_KEPT: Final = 128
 FAILED: Final = b"-ERR BGSAVE failed, replication can't continue\r\n"
 
 
@@ -47,15 +57,6 @@ class Snapshots(Protocol):
         """End the child at work."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRecord:
-    """A PSYNC decision, kept for people to read."""
-
-    at_ms: int
-    replica: str
-    decision: PsyncDecision
-
-
 class Primary:
     """The attached replicas of a node.
 
@@ -70,7 +71,8 @@ class Primary:
         follows: whether the node itself has a primary (a link in a chain).
         is_quiet: no PING goes into the stream, since a failover waits for a replica to have all of it.
         full_syncs, partial_ok, partial_err: INFO's counters.
-        decisions: the last PSYNC decisions.
+        decisions: the last decisions on resyncs; the node adds those that it receives.
+        advisor: what to set, to avoid full syncs.
     """
 
     def __init__(self, feed: Feed, settings: Settings, log: Callable[[str, str], None], now: Callable[[], int]) -> None:
@@ -84,7 +86,8 @@ class Primary:
         self.full_syncs: int = 0
         self.partial_ok: int = 0
         self.partial_err: int = 0
-        self.decisions: deque[SyncRecord] = deque(maxlen=DECISIONS_KEPT)
+        self.decisions = Decisions(log)
+        self.advisor = Advisor(feed, settings, self.decisions, log)
         self._log = log
         self._now = now
         self._last_ping_ms: int = 0
@@ -97,18 +100,19 @@ class Primary:
         """Answer PSYNC; True if it was accepted as partial. The answer goes out through the replica's outlet."""
         self._log("notice", f"Replica {replica.name} asks for synchronization")
         self.feed.flush()
-        decision = decide(replid, offset, self.history, self.feed.backlog, replica.name)
-        self.decisions.append(SyncRecord(self._now(), replica.name, decision))
+        decision = decide(replid[:REPLID_SHOWN], offset, self.history, self.feed.backlog, replica.name)
         if not decision.accepted:
             if not replid.startswith("?"):
                 self.partial_err += 1
             self._log("notice", decision.log)
+            self._decided(replica, decision, Answer.FULL)
             self._attach_for_full(replica)
             return False
         self.partial_ok += 1
         backlog = self.feed.backlog
         assert backlog is not None and replica.outlet is not None
         self._attach(replica)
+        replica.start_offset = offset - 1
         replica.happen(ReplicaEvent.CONTINUED)
         replica.ack_ms = self._now()
         backlog.pin(replica.number, offset)
@@ -117,6 +121,7 @@ class Primary:
             f"Partial resynchronization request from {replica.name} accepted. "
             f"Sending {backlog.end_offset - offset} bytes of backlog starting from offset {offset}.",
         )
+        self._decided(replica, decision, Answer.PARTIAL)
         if replica.capabilities & Capability.PSYNC2:
             replica.outlet.write(f"+CONTINUE {self.history.replid}\r\n".encode())
         else:
@@ -128,7 +133,38 @@ class Primary:
         """Answer the old SYNC: a bulk without `+FULLRESYNC`."""
         self._log("notice", f"Replica {replica.name} asks for synchronization")
         replica.psync = False
+        reason = "it asked with SYNC, which knows no partial resync"
+        self._decided(replica, PsyncDecision(False, "?", -1, reason, condition=Condition.SYNC_COMMAND), Answer.SYNC)
         self._attach_for_full(replica)
+
+    def refused(self, replica: Replica, replid: str, condition: Condition, reason: str) -> None:
+        """The replica was answered with an error, and has to ask again."""
+        self._decided(
+            replica, PsyncDecision(False, replid[:REPLID_SHOWN], -1, reason, condition=condition), Answer.REFUSED
+        )
+
+    def _decided(self, replica: Replica, made: PsyncDecision, answer: Answer) -> None:
+        """Keep the decision, explained by what is remembered of the replica."""
+        name = replica.name
+        before = self.decisions.last(Direction.GIVEN, name, refusals=False)
+        condition = made.condition
+        if condition is Condition.FIRST_SYNC and self.decisions.why_ended(made.replid) is not None:
+            condition = Condition.REPLID_MISMATCH  # it was ours
+        elif condition in (Condition.NO_HISTORY, Condition.FIRST_SYNC):
+            condition = Condition.RDB_ONLY if replica.rdb_only else why_no_history(before)
+        decision = Decision.of(
+            made,
+            self._now(),
+            direction=Direction.GIVEN,
+            peer=name,
+            ours=Standing.of(self.history, self.feed.backlog),
+            answer=answer,
+            condition=condition,
+        )
+        decision.avoidance = self.advisor.avoidance(decision, before)
+        replica.decision = decision
+        self.decisions.add(decision)
+        self.advisor.heed(decision)
 
     def _attach(self, replica: Replica) -> None:
         replica.state = ReplicaState.WAIT_BGSAVE_START
@@ -215,13 +251,14 @@ class Primary:
     def _refuse(self, replicas: list[Replica]) -> None:
         for replica in replicas:
             assert replica.outlet is not None
+            replica.end_cause = EndCause.SNAPSHOT_FAILED
             self._forget(replica)  # while its last output drains, no other snapshot is meant for it
             replica.outlet.write(FAILED)
-            replica.outlet.close(flush=True)
+            replica.drop(EndCause.SNAPSHOT_FAILED, flush=True)
 
     def snapshot_streamed(self, replica: Replica) -> None:
         """The last byte of a diskless snapshot and its marker went to this replica."""
-        replica.happen(ReplicaEvent.TRANSFERRED)
+        self._sent(replica)
         replica.awaits_ack = True
         replica.ack_ms = self._now()
         replica.held_since_ms = None
@@ -242,12 +279,17 @@ class Primary:
 
     def file_sent(self, replica: Replica) -> None:
         """A replica has got its whole bulk: the stream follows (`replicaPutOnline`)."""
-        replica.happen(ReplicaEvent.TRANSFERRED)
+        self._sent(replica)
         replica.ack_ms = self._now()
         if self._wants_rdb_only(replica):
             return
         self._log("notice", f"Synchronization with replica {replica.name} succeeded")
         self._stream(replica, replica.start_offset + 1)
+
+    def _sent(self, replica: Replica) -> None:
+        replica.happen(ReplicaEvent.TRANSFERRED)
+        if replica.decision is not None:
+            replica.decision.reached(Stage.SENT, self._now())
 
     def _wants_rdb_only(self, replica: Replica) -> bool:
         """Take leave of a replica that wanted the RDB and no stream (`redis-cli --rdb`)."""
@@ -257,8 +299,7 @@ class Primary:
             "notice",
             f"RDB transfer completed, rdb only replica ({replica.name}) should be disconnected asap",
         )
-        assert replica.outlet is not None
-        replica.outlet.close(flush=True)
+        replica.drop(EndCause.COMPLETED, flush=True)
         return True
 
     def snapshot_failed(self) -> None:
@@ -282,6 +323,8 @@ class Primary:
         """`REPLCONF ACK offset`."""
         replica.ack_offset = max(replica.ack_offset, offset)
         replica.ack_ms = self._now()
+        if replica.decision is not None and replica.is_online and offset >= replica.start_offset:
+            replica.decision.reached(Stage.LOADED, replica.ack_ms)
         if replica.awaits_ack and replica.is_online:
             replica.awaits_ack = False
             self._log("notice", f"Synchronization with replica {replica.name} succeeded")
@@ -306,6 +349,9 @@ class Primary:
 
     def _forget(self, replica: Replica) -> None:
         self.replicas.pop(replica.number, None)
+        if replica.decision is not None:
+            lost = EndCause.CONNECTION_LOST if replica.is_live else EndCause.TRANSFER_BROKEN
+            replica.decision.ended(replica.end_cause or lost, self._now(), self._unsent_bytes(replica))
         self._soft_since_ms.pop(replica.number, None)
         self.feed.listeners.pop(replica.number, None)
         if self.feed.backlog is not None:
@@ -320,8 +366,7 @@ class Primary:
     def drop_all(self) -> None:
         """Disconnect every replica; they come back by PSYNC and learn the new history (`disconnectSlaves`)."""
         for replica in list(self.replicas.values()):
-            if replica.outlet is not None:
-                replica.outlet.close(flush=False)
+            replica.drop(EndCause.HISTORY_CHANGED)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -374,14 +419,11 @@ class Primary:
         else:
             return
         self._log("warning", f"Disconnecting timedout replica ({phase}): {replica.name}")
-        replica.outlet.close(flush=False)
+        replica.drop(EndCause.TIMEOUT)
 
     def output_exceeded(self, replica: Replica, now_ms: int) -> bool:
         """Drop a replica whose unsent stream passes the output buffer limits, never lower than the backlog's size."""
-        if replica.start_offset < 0 and not replica.streaming:
-            return False
-        sent = replica.sent_offset if replica.streaming else replica.start_offset
-        behind = self.history.offset - sent
+        behind = self._unsent_bytes(replica)
         settings = self.settings
         hard = settings.output_hard_bytes and behind > max(settings.output_hard_bytes, settings.backlog_bytes)
         soft = settings.output_soft_bytes and behind > max(settings.output_soft_bytes, settings.backlog_bytes)
@@ -396,9 +438,14 @@ class Primary:
             f"Client id={replica.number} addr={replica.name} flags=S omem={behind} scheduled to be closed ASAP "
             "for overcoming of output buffer limits.",
         )
-        if replica.outlet is not None:
-            replica.outlet.close(flush=False)
+        replica.drop(EndCause.OUTPUT_LIMIT)
         return True
+
+    def _unsent_bytes(self, replica: Replica) -> int:
+        """How much of the stream is still to be sent to a replica; 0 while it waits for a snapshot to start."""
+        if replica.start_offset < 0 and not replica.streaming:
+            return 0
+        return self.history.offset - (replica.sent_offset if replica.streaming else replica.start_offset)
 
     def _tick_backlog(self, now_ms: int) -> None:
         alone = self._alone_since_ms
@@ -406,6 +453,7 @@ class Primary:
         if self.follows or self.replicas or self.feed.backlog is None or alone is None or not ttl_s:
             return
         if now_ms - alone > ttl_s * 1000:
+            self.decisions.history_ended(self.history.replid, HistoryEnd.BACKLOG_FREED)
             self.history.change_id()
             self.feed.close_backlog()
             self._log("notice", f"Replication backlog freed after {ttl_s} seconds without connected replicas.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from txrepl.replication.decisions import Decision, EndCause
 from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState, next_state
 
 
@@ -44,13 +45,16 @@ class Replica:
         capabilities: what it understands.
         version: what it says its version is, empty if it did not.
         psync: it came by PSYNC, so that it expects `+FULLRESYNC`.
-        start_offset: the offset of its full sync, -1 if none.
+        start_offset: the offset that it stands at when its stream begins, of its full sync or before its first byte
+            of a partial one; -1 before that is known.
         awaits_ack: its stream begins when it first acknowledges (diskless full sync).
         held_since_ms: since when its connection takes no more of a diskless snapshot (unix ms); None while it does.
         sent_offset: the last byte of the stream handed to its connection.
         ack_offset, ack_ms: what it last acknowledged, and when (unix ms).
         aof_ack_offset: what it acknowledged to be in its append-only file for good; 0 if it keeps none.
         since_ms: when it came.
+        decision: the last answer to its PSYNC or SYNC.
+        end_cause: why we close its connection; None while we do not.
     """
 
     __slots__ = (
@@ -61,6 +65,8 @@ class Replica:
         "aof_ack_offset",
         "awaits_ack",
         "capabilities",
+        "decision",
+        "end_cause",
         "held_since_ms",
         "number",
         "outlet",
@@ -95,6 +101,8 @@ class Replica:
         self.aof_ack_offset: int = 0
         self.ack_ms: int = 0
         self.since_ms: int = 0
+        self.decision: Decision | None = None
+        self.end_cause: EndCause | None = None
 
     def happen(self, event: ReplicaEvent) -> None:
         """Move to the next state.
@@ -104,6 +112,17 @@ class Replica:
         """
         assert self.state is not None
         self.state = next_state(self.state, event)
+
+    def drop(self, cause: EndCause, *, flush: bool = False) -> None:
+        """Close its connection, after pending output if `flush`."""
+        self.end_cause = self.end_cause or cause
+        if self.outlet is not None:
+            self.outlet.close(flush=flush)
+
+    def snapshot_moved(self, count: int) -> None:
+        """So many bytes more of its snapshot were handed to its connection."""
+        if self.decision is not None:
+            self.decision.moved(count)
 
     @property
     def host(self) -> str:

@@ -58,6 +58,11 @@ class Stream:
         self._more_bytes: int = 0
         self.received_bytes: int = 0
 
+    @property
+    def unapplied_bytes(self) -> int:
+        """Bytes received and not applied: of a command that is not complete, of a transaction that is open."""
+        return len(self._held) - self._at + self._more_bytes
+
     def receive(self, data: bytes) -> None:
         """Apply the commands that are complete and forward their bytes.
 
