@@ -425,6 +425,17 @@ def test_a_node_cannot_follow_itself(host: str) -> None:
     assert bench.post("/v1/replicaof", {"host": host, "port": port + 1}).status == 202
 
 
+def test_the_role_does_not_change_while_a_failover_is_under_way() -> None:
+    """409 for another primary and for a promotion alike, until it is over."""
+    bench = Bench()
+    bench.attach()
+    bench.node.failover.begin(None, 0, force=False)
+    assert bench.post("/v1/replicaof", TARGET).refuses(409)
+    assert bench.post("/v1/replicaof", {"no_one": True}).refuses(409)
+    bench.node.failover.abort("a test")
+    assert bench.post("/v1/replicaof", TARGET).status == 202
+
+
 def test_the_role_does_not_change_while_the_file_is_loaded() -> None:
     """503, to be tried again; a full sync that goes on does not hinder."""
     bench = Bench()

@@ -356,7 +356,7 @@ _FOLLOW_DONE: Final = {
     202: "It is being done; GET /v1/replication shows how far it is.",
 }
 _FOLLOW_REFUSED: Final = {
-    409: "The address is the node's own, or the role was changed again while waiting.",
+    409: "The address is the node's own, a failover is under way, or the role was changed again while waiting.",
     413: "The body is too large.",
     415: "The body is neither JSON nor a form.",
     422: "A field or parameter is missing, unknown, or not valid.",
