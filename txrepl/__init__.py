@@ -16,7 +16,8 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
     keyspace      databases, value types, expiry, numbers, digest
     resp          bytes ↔ values, RESP2 and RESP3, exact sizes, bounded
     rdb           incremental reader, writer, command line; usable alone
-    replication   history, backlog, states, psync, handshake, transfer, stream, failover: one concept each
+    replication   history, backlog, lag, states, psync, handshake, transfer, stream, failover, decisions and advice:
+                  one concept each
     persistence   a keyspace as an RDB and back; when to save
     commands      table, dispatch, propagation, one module per command family
     node          the server as a value: cores joined, no IO

@@ -215,8 +215,20 @@ def test_a_loop_that_was_quiet_for_a_window_is_over_and_may_be_named_again() -> 
     for start_ms in (0, 3 * LOOP_WINDOW_MS):
         for number in range(4):
             desk.decide(start_ms + number)
+        last_ms = start_ms + 3
+        assert [one.replica for one in desk.advisor.current(last_ms + LOOP_WINDOW_MS)] == [REPLICA]
+        assert desk.advisor.current(last_ms + LOOP_WINDOW_MS + 1) == []
     assert len(desk.lines) == 2
     assert desk.advisor.loops[REPLICA].full_syncs == 4
+
+
+def test_a_refusal_in_between_hides_no_cause() -> None:
+    """The replica is told to ask again; why its connection ended before that still counts."""
+    desk = Desk()
+    for number in range(3):
+        desk.decide(number * 10_000, Condition.TRY_LATER, answer=Answer.REFUSED)
+        desk.decide(number * 10_000).ended(EndCause.TIMEOUT, number * 10_000 + 5_000)
+    assert desk.advisor.loops[REPLICA].cause is LoopCause.TIMEOUT
 
 
 @pytest.mark.parametrize(

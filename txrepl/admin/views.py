@@ -170,7 +170,7 @@ def syncs(node: Node) -> Json:
         "full": primary.full_syncs,
         "partial_ok": primary.partial_ok,
         "partial_err": primary.partial_err,
-        "advice": [_loop(one) for one in primary.advisor.loops.values()],
+        "advice": [_loop(one) for one in primary.advisor.current(node.now())],
         "decisions": [_decision(one) for one in primary.decisions],
     }
 

@@ -101,7 +101,7 @@ class Advisor:
         log: called as log(level, message).
 
     Attributes:
-        loops: the loops seen, by replica.
+        loops: the last loop of each replica that had one; `current` are those that go on.
     """
 
     def __init__(self, feed: Feed, settings: Settings, decisions: Decisions, log: Callable[[str, str], None]) -> None:
@@ -163,12 +163,17 @@ class Advisor:
 
     # -- loops --------------------------------------------------------------------------------------------------
 
+    def current(self, now_ms: int) -> list[Loop]:
+        """The loops that are not over."""
+        return [one for one in self.loops.values() if now_ms - one.last_ms <= LOOP_WINDOW_MS]
+
     def heed(self, decision: Decision) -> None:
         """A replica was given a decision: see whether it needs one full sync after the other."""
         if decision.answer is not Answer.FULL or decision.condition is Condition.RDB_ONLY:
             return
         since_ms = decision.at_ms - LOOP_WINDOW_MS
-        recent = [one for one in self._decisions.given_to(decision.peer) if one.at_ms >= since_ms]
+        given = self._decisions.given_to(decision.peer)
+        recent = [one for one in given if one.at_ms >= since_ms and one.answer is not Answer.REFUSED]
         full = [one for one in recent if one.answer is Answer.FULL and one.condition is not Condition.RDB_ONLY]
         known = self.loops.get(decision.peer)
         if known is not None and known.last_ms < since_ms:
