@@ -74,13 +74,17 @@ def test_a_stopped_primary_is_replaced_and_demoted_when_it_goes_on(group: Group)
 
 
 def test_sentinel_failover_moves_the_role_and_the_files_remember(group: Group) -> None:
-    """SENTINEL FAILOVER when all is well; by CONFIG REWRITE every server comes back in its new role after kill -9."""
+    """Asked when all is well: clients are disconnected, and by CONFIG REWRITE all come back in their new roles."""
     chosen = group.replicas[-1]
     group.prefer(chosen)
+    clients = [server.connect() for server in group.servers]
     assert group.sentinels[0].command("SENTINEL", "FAILOVER", NAME) == "OK"
     assert group.wait_for_successor() is chosen
     group.wait_until_level()
     group.wait_until_rewritten()
+    for client in clients:  # CLIENT KILL TYPE normal: they are to ask Sentinel where the primary is now
+        with pytest.raises(ConnectionError), client:
+            client.read_reply()
     group.kill_and_start_all()
     assert chosen.info("replication")["role"] == "master"
     group.wait_until_level()
