@@ -1,8 +1,8 @@
 """The server as a value: keyspace, commands and replication joined, without IO.
 
 Shells tell the node what happened (bytes came, time passed, a link broke) and do what it asks through `Host`.
-Roles change here and nowhere else: `replicate_from`, `promote`, and the steps of a resync that end in
-`resynchronized` or `resumed`.
+Roles change here and nowhere else: `replicate_from`, `promote`, a failover's `hand_over` and `take_back`, and the
+steps of a resync that end in `resynchronized` or `resumed`.
 """
 
 from __future__ import annotations
