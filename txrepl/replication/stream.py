@@ -63,6 +63,16 @@ class Stream:
         """Bytes received and not applied: of a command that is not complete, of a transaction that is open."""
         return len(self._held) - self._at + self._more_bytes
 
+    def withdraw(self) -> bytes:
+        """The bytes received and not applied, which are forgotten here; whoever ends the transaction takes them."""
+        data = b"".join((self._held[self._at :], *self._more))
+        self._parser = RequestParser(NO_LIMIT_BYTES)
+        self._held = b""
+        self._at = 0
+        self._more.clear()
+        self._more_bytes = 0
+        return data
+
     def receive(self, data: bytes) -> None:
         """Apply the commands that are complete and forward their bytes.
 
