@@ -45,8 +45,7 @@ def run(config: Config) -> int:
 
     def fatal(message: str) -> None:
         failures.append(message)
-        if reactor.running:
-            reactor.stop()
+        reactor.callWhenRunning(reactor.stop)  # a short file may prove bad before the reactor runs
 
     try:
         server = RedisService(config, reactor, log, fatal)

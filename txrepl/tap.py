@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -101,6 +103,12 @@ def _give_up(message: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    sys.stdout.flush()
+    os._exit(1)
+
+
 def makeService(options: Any) -> service.Service:  # noqa: N802
     """The service that twistd runs."""
     from twisted.internet import reactor  # the reactor twistd was told to use  # noqa: PLC0415
@@ -109,8 +117,8 @@ def makeService(options: Any) -> service.Service:  # noqa: N802
 
     def fatal(message: str) -> None:
         log("warning", message)
+        atexit.register(_fail, message)  # twistd itself knows no exit code of a reactor that has run
         looping: Any = reactor
-        if looping.running:
-            looping.stop()
+        looping.callWhenRunning(looping.stop)  # a short file may prove bad before the reactor runs
 
     return TwistdService(options["built"], reactor, log, fatal)

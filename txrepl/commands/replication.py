@@ -156,7 +156,7 @@ def replconf(s: Session, argv: list[bytes]) -> Reply:
             return NO_REPLY
         known = _OPTIONS.get(option)
         if known is None:
-            shown = argv[position].decode("utf-8", "surrogateescape")
+            shown = argv[position].partition(b"\0")[0].decode("utf-8", "surrogateescape")
             raise CommandError(f"ERR Unrecognized REPLCONF option: {shown}")
         known(s, argv[position + 1])
     return OK
