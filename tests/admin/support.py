@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from treq.testing import StubTreq
@@ -19,6 +20,7 @@ from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 from txrepl.replication.handshake import Outcome, Resync
 from txrepl.replication.replica import Replica, ReplicaOutlet
+from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 from txrepl.replication.states import LinkState
 
 BASE = "http://localhost:8379"
@@ -39,7 +41,15 @@ class FakeSnapshots:
         self.busy = False
         self.to_sockets = False
 
-    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+    def objection(self, kind: SnapshotKind) -> str:
+        """Everyone can read everything here."""
+        return ""
+
+    def suited(self, kind: SnapshotKind) -> SnapshotKind:
+        """One snapshot suits all readers here."""
+        return replace(kind, reads=Reads.PORTABLE)
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica], kind: SnapshotKind) -> None:
         self.busy = True
         self.to_sockets = to_sockets
 

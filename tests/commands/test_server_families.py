@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from txrepl.keyspace.values import ListValue
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 from txrepl.replication.replica import Replica
+from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 from txrepl.resp.replies import Reply, encode
 
 NOW_MS = 1_700_000_000_000
@@ -47,7 +49,15 @@ class FakeSnapshots:
         self.saved = 0
         self.killed = 0
 
-    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+    def objection(self, kind: SnapshotKind) -> str:
+        """Everyone can read everything here."""
+        return ""
+
+    def suited(self, kind: SnapshotKind) -> SnapshotKind:
+        """One snapshot suits all readers here."""
+        return replace(kind, reads=Reads.PORTABLE)
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica], kind: SnapshotKind) -> None:
         """A child for replicas."""
         self.busy = True
 

@@ -13,6 +13,7 @@ from tests.support import byte_by_byte
 from txrepl.keyspace.database import Keyspace
 from txrepl.net.primary_link import LINE_MAX_BYTES, PrimaryLink
 from txrepl.persistence.snapshot import write_snapshot
+from txrepl.replication.snapshot_kind import SnapshotKind
 from txrepl.replication.states import LinkState
 from txrepl.resp.requests import encode_command
 
@@ -24,7 +25,7 @@ def rdb(keyspace: Keyspace, value: bytes) -> bytes:
     """A snapshot with one key."""
     keyspace.databases[0].data[b"key"] = value
     pieces: list[bytes] = []
-    write_snapshot(keyspace, pieces.append, {}, portable=True, compress=False, checksum=True, now_s=1)
+    write_snapshot(keyspace, pieces.append, {}, kind=SnapshotKind(), compress=False, checksum=True, now_s=1)
     return b"".join(pieces)
 
 

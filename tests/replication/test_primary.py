@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from txrepl.replication.history import History
 from txrepl.replication.primary import FAILED, Primary
 from txrepl.replication.replica import Replica, ReplicaOutlet
 from txrepl.replication.settings import Settings
+from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 from txrepl.replication.states import Capability, ReplicaState
 from txrepl.resp.requests import encode_command
 
@@ -56,7 +58,15 @@ class Children:
         self.killed = 0
         self.error: OSError | None = None
 
-    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+    def objection(self, kind: SnapshotKind) -> str:
+        """Everyone can read everything here."""
+        return ""
+
+    def suited(self, kind: SnapshotKind) -> SnapshotKind:
+        """One snapshot suits all readers here."""
+        return replace(kind, reads=Reads.PORTABLE)
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica], kind: SnapshotKind) -> None:
         """Fork."""
         if self.error is not None:
             raise self.error

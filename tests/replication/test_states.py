@@ -73,5 +73,9 @@ def test_info_has_one_word_for_both_kinds_of_waiting() -> None:
 
 def test_capabilities_have_rediss_numbers() -> None:
     """`SLAVE_CAPA_*`."""
-    assert (Capability.NONE, Capability.EOF, Capability.PSYNC2) == (0, 1, 2)
-    assert CAPABILITY_NAMES == {b"eof": Capability.EOF, b"psync2": Capability.PSYNC2}
+    assert (Capability.NONE, Capability.EOF, Capability.PSYNC2, Capability.RDB_CHANNEL) == (0, 1, 2, 4)
+    assert CAPABILITY_NAMES == {
+        b"eof": Capability.EOF,
+        b"psync2": Capability.PSYNC2,
+        b"rdb-channel-repl": Capability.RDB_CHANNEL,
+    }

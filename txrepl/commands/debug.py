@@ -95,27 +95,30 @@ def _value(s: Session, key: bytes) -> Value:
 # -- digests ----------------------------------------------------------------------------------------------------
 
 
-def _is_legacy(words: list[bytes]) -> bool:
-    return bool(words) and words[0].lower() == b"legacy"
+_FORMS: dict[bytes, tuple[bool, bool]] = {b"legacy": (True, True), b"valkey": (False, False)}
+"""Word → whether scores are printed as before 7.2, whether deadlines of fields count: to compare with other servers."""
 
 
 @_sub("digest", 2, 3)
 def digest(s: Session, argv: list[bytes]) -> Reply:
-    """DEBUG DIGEST [LEGACY]."""
-    if len(argv) == 3 and not _is_legacy(argv[2:]):
+    """DEBUG DIGEST [LEGACY | VALKEY]."""
+    form = (False, True) if len(argv) == 2 else _FORMS.get(argv[2].lower())
+    if form is None:
         raise CommandError("ERR unknown subcommand or wrong number of arguments for 'DIGEST'. Try DEBUG HELP.")
-    return dataset_digest(s.keyspace, legacy=len(argv) == 3)
+    return dataset_digest(s.keyspace, *form)
 
 
 @_sub("digest-value", 2, None)
 def digest_value(s: Session, argv: list[bytes]) -> Reply:
-    """DEBUG DIGEST-VALUE [LEGACY] key …"""
+    """DEBUG DIGEST-VALUE [LEGACY | VALKEY] key …"""
     keys = argv[2:]
-    legacy = _is_legacy(keys) and len(keys) > 1
+    form = (False, True)
+    if len(keys) > 1 and keys[0].lower() in _FORMS:
+        form = _FORMS[keys.pop(0).lower()]
     reply: list[Reply] = []
-    for key in keys[1:] if legacy else keys:
+    for key in keys:
         value = s.db.data.get(key)
-        reply.append("0" * 40 if value is None else value_digest(value, s.db.expires.get(key), legacy))
+        reply.append("0" * 40 if value is None else value_digest(value, s.db.expires.get(key), *form))
     return reply
 
 
@@ -359,7 +362,11 @@ def debug_help(s: Session, argv: list[bytes]) -> Reply:
     return help_reply(
         "DEBUG",
         ("CHANGE-REPL-ID", "Begin a new replication history; replicas need a full resync."),
-        ("DIGEST [LEGACY]", "40 hex digits that are equal for equal data; LEGACY as Redis before 7.2 counts."),
+        (
+            "DIGEST [LEGACY | VALKEY]",
+            "40 hex digits that are equal for equal data; LEGACY as Redis before 7.2 counts, VALKEY without "
+            "deadlines of fields.",
+        ),
         ("DIGEST-VALUE [LEGACY] <key> [<key> ...]", "The same for the values of keys."),
         ("ERROR <string>", "Answer with this error."),
         ("LOG <message>", "Write a line to the log."),

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from txrepl.commands.arguments import integer, integer_between, positive
 from txrepl.commands.session import IN_MULTI, PRIMARY, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
-from txrepl.errors import CommandError
+from txrepl.errors import CommandError, ProtocolError
 from txrepl.keyspace.numbers import parse_integer
 from txrepl.replication.link import Link
 from txrepl.replication.psync import Condition
-from txrepl.replication.states import CAPABILITY_NAMES
+from txrepl.replication.snapshot_kind import parse_version
+from txrepl.replication.states import CAPABILITY_NAMES, Capability
 from txrepl.resp.replies import NO_REPLY, OK, Reply
+from txrepl.resp.requests import split_words
 
 family = Family("server")
 
@@ -134,6 +136,9 @@ def _check_can_sync(s: Session) -> None:
     link = s.server.link
     if link.host and not link.is_up:
         raise CommandError("NOMASTERLINK Can't SYNC while not connected with my master")
+    replica = s.replica
+    if replica is not None and replica.snapshot_kind.is_filtered and not replica.capabilities & Capability.EOF:
+        raise CommandError("ERR Filtered replica requires EOF capability")
 
 
 @family.command(
@@ -194,11 +199,28 @@ def _capability(s: Session, text: bytes) -> None:
 
 
 def _version(s: Session, text: bytes) -> None:
-    s.server.attach_replica(s).version = text[:32].decode("ascii", "replace")
+    shown = text.decode("utf-8", "surrogateescape")
+    if parse_version(shown) is None:
+        raise CommandError(f"ERR Unrecognized version format: {shown}")
+    s.server.attach_replica(s).version = shown
 
 
 def _rdb_only(s: Session, text: bytes) -> None:
     s.server.attach_replica(s).rdb_only = integer_between(text, 0, 1) == 1
+
+
+def _rdb_filter_only(s: Session, text: bytes) -> None:
+    try:
+        wanted = split_words(text)
+    except ProtocolError:
+        raise CommandError("ERR Missing rdb-filter-only values") from None
+    for word in wanted:
+        if word.lower() != b"functions":
+            shown = word.decode("utf-8", "surrogateescape")
+            raise CommandError(f"ERR Unsupported rdb-filter-only option: {shown}")
+    replica = s.server.attach_replica(s)
+    replica.wants_data = False
+    replica.wants_functions = bool(wanted)
 
 
 _OPTIONS: dict[bytes, Callable[[Session, bytes], None]] = {
@@ -207,6 +229,7 @@ _OPTIONS: dict[bytes, Callable[[Session, bytes], None]] = {
     b"capa": _capability,
     b"version": _version,
     b"rdb-only": _rdb_only,
+    b"rdb-filter-only": _rdb_filter_only,
 }
 
 

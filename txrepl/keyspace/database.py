@@ -104,6 +104,7 @@ class Keyspace:
         notify_flags: `Event` classes that somebody listens to; 0 when none.
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
         functions: sources of function libraries, kept for replicas and files.
+        has_field_deadlines: some hash may have fields that expire; who gives a hash deadlines sets it.
         module_aux: (module id, when, payload) of modules' own data, kept alike.
         ready: keys that got elements while clients were blocked on them, in order.
     """
@@ -115,6 +116,7 @@ class Keyspace:
         "expired_keys",
         "expiry",
         "functions",
+        "has_field_deadlines",
         "hits",
         "lazy_expire",
         "lazy_user_del",
@@ -147,6 +149,7 @@ class Keyspace:
         self.notify_flags: int = 0
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
         self.functions: list[bytes] = []
+        self.has_field_deadlines: bool = False
         self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
         self.databases: list[Database] = [Database(self, index) for index in range(databases)]
@@ -177,6 +180,7 @@ class Keyspace:
                     mine.touch(key)
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
         self.functions = other.functions
+        self.has_field_deadlines = other.has_field_deadlines
         self.module_aux = other.module_aux
 
     def counts(self) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from txrepl.net.child import PipeReader, fork_child
 from txrepl.net.garbage import quiet_collector
 from txrepl.net.relay import SnapshotRelay
 from txrepl.node import Node
-from txrepl.persistence.snapshot import Loader, save_file, write_snapshot
+from txrepl.persistence.snapshot import Loader, objection, save_file, suited, write_snapshot
 from txrepl.replication.replica import Replica
+from txrepl.replication.snapshot_kind import SnapshotKind
 
 LOAD_BYTES: Final = 1024 * 1024
 
@@ -94,25 +95,33 @@ class SnapshotShell:
         self._node.save_ended(ok)
         self._node.primary.snapshot_ended()
 
-    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+    def objection(self, kind: SnapshotKind) -> str:
+        """Why there can be no snapshot of this kind, in words; empty if there can."""
+        return objection(self._node.keyspace, kind)
+
+    def suited(self, kind: SnapshotKind) -> SnapshotKind:
+        """The kind whose snapshot has the same bytes for the present dataset, and suits the most replicas."""
+        return suited(self._node.keyspace, kind)
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica], kind: SnapshotKind) -> None:
         """Fork a child that writes for replicas.
 
         Raises:
             OSError: it cannot be started.
         """
         if to_sockets:
-            self._start_relayed(replicas)
+            self._start_relayed(replicas, kind)
         else:
-            self._start_file()
+            self._start_file(kind)
 
-    def _start_file(self) -> None:
+    def _start_file(self, kind: SnapshotKind) -> None:
         node = self._node
         path = os.path.join(node.config.get_str("dir"), f"temp-sync-{os.getpid()}.rdb")
         aux, options = node.origin(), self._options()
 
         def work() -> None:
             with open(path, "wb") as file:
-                self._write(file.write, aux, options)
+                self._write(file.write, aux, options, kind)
             node.log("child", "DB saved on disk")
 
         def ended(ok: bool) -> None:
@@ -127,14 +136,14 @@ class SnapshotShell:
         self._fork(work, ended)
         node.log("notice", f"Background saving started by pid {self._pid}")
 
-    def _start_relayed(self, replicas: list[Replica]) -> None:
+    def _start_relayed(self, replicas: list[Replica], kind: SnapshotKind) -> None:
         node = self._node
         aux, options = node.origin(), self._options()
         reading, writing = os.pipe()
 
         def work() -> None:
             with open(writing, "wb", buffering=0) as pipe:
-                self._write(_whole(pipe.write), aux, options)
+                self._write(_whole(pipe.write), aux, options, kind)
 
         relay = SnapshotRelay(node, replicas, node.random_id().encode())
 
@@ -154,7 +163,13 @@ class SnapshotShell:
         relay.attach(PipeReader(self._reactor, reading, relay.received, relay.pipe_ended))
         node.log("notice", f"Background RDB transfer started by pid {self._pid}")
 
-    def _write(self, write: Callable[[bytes], object], aux: dict[bytes, bytes], options: dict[str, bool | int]) -> None:
+    def _write(
+        self,
+        write: Callable[[bytes], object],
+        aux: dict[bytes, bytes],
+        options: dict[str, bool | int],
+        kind: SnapshotKind,
+    ) -> None:
         delay_us = self._node.config.get_int("rdb-key-save-delay")
         pause: Callable[[int], None] | None = None
         if delay_us > 0:
@@ -166,7 +181,7 @@ class SnapshotShell:
             self._node.keyspace,
             write,
             aux,
-            portable=True,
+            kind=kind,
             compress=bool(options["compress"]),
             checksum=bool(options["checksum"]),
             now_s=options["now_s"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from txrepl.errors import RdbError
@@ -16,9 +17,12 @@ from txrepl.keyspace.database import Database, Keyspace, Limits
 from txrepl.keyspace.encoding import mark_large
 from txrepl.keyspace.values import HashValue, StreamValue, Value
 from txrepl.rdb import RdbReader, RdbWriter, Sink, required_version
-from txrepl.rdb.opcodes import PORTABLE_VERSION, WITH_FUNCTIONS
+from txrepl.rdb.opcodes import PORTABLE_VERSION, VALKEY_MAX_VERSION, WITH_DEADLINES, WITH_FUNCTIONS, Dialect
+from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 
 PRESENTED_VERSION: Final = b"7.2.4"
+NAMED_KEYS: Final = 5
+"""Keys that an objection names; of more it tells the number."""
 
 
 def origin_aux(replid: str, offset: int, stream_db: int) -> dict[bytes, bytes]:
@@ -34,20 +38,61 @@ def origin_aux(replid: str, offset: int, stream_db: int) -> dict[bytes, bytes]:
     }
 
 
-def needed_version(keyspace: Keyspace, *, portable: bool) -> int:
-    """The RDB version that holds the whole keyspace.
+def version_for(keyspace: Keyspace, kind: SnapshotKind | None) -> tuple[int, Dialect]:
+    """The RDB version and dialect in which a snapshot is written.
 
     Parameters:
-        portable: prefer version 9 for streams, whose later counters any reader estimates, so that old replicas
-            can load it.
+        kind: for a replica, the oldest version that holds what it wants: streams in version 9, since any reader
+            estimates their later counters. None for ourselves: the version that loses nothing.
     """
-    version = WITH_FUNCTIONS if keyspace.functions else PORTABLE_VERSION
-    for db in keyspace.databases:
-        for value in db.data.values():
-            kind = type(value)
-            if kind is HashValue or (kind is StreamValue and not portable):
-                version = max(version, required_version(value))
-    return version
+    holds_data = kind is None or kind.data
+    if holds_data and keyspace.has_field_deadlines and kind is not None and keys_with_deadlines(keyspace):
+        if kind.reads is Reads.VALKEY_9:
+            return VALKEY_MAX_VERSION, "valkey"
+        return WITH_DEADLINES, "redis"
+    version = PORTABLE_VERSION
+    if keyspace.functions and (kind is None or kind.functions):
+        version = WITH_FUNCTIONS
+    if kind is None:
+        for db in keyspace.databases:
+            for value in db.data.values():
+                if type(value) is HashValue or type(value) is StreamValue:
+                    version = max(version, required_version(value))
+    return version, "redis"
+
+
+def keys_with_deadlines(keyspace: Keyspace) -> list[tuple[int, bytes]]:
+    """(database, key) of the hashes that have fields with deadlines; takes time in proportion to all keys."""
+    found = [
+        (db.number, key)
+        for db in keyspace.databases
+        for key, value in db.data.items()
+        if type(value) is HashValue and value.deadlines
+    ]
+    keyspace.has_field_deadlines = bool(found)
+    return found
+
+
+def suited(keyspace: Keyspace, kind: SnapshotKind) -> SnapshotKind:
+    """The kind whose snapshot has the same bytes for the present data, and suits the most replicas."""
+    return kind if keyspace.has_field_deadlines and kind.data else replace(kind, reads=Reads.PORTABLE)
+
+
+def objection(keyspace: Keyspace, kind: SnapshotKind) -> str:
+    """Why a replica cannot be given a snapshot of this kind: it names the keys that it cannot hold. Empty if it can."""
+    if kind.reads is not Reads.PORTABLE or not kind.data or not keyspace.has_field_deadlines:
+        return ""
+    found = keys_with_deadlines(keyspace)
+    if not found:
+        return ""
+    named = ", ".join(
+        f"'{key[:64].decode('utf-8', 'backslashreplace')}' (db {number})" for number, key in found[:NAMED_KEYS]
+    )
+    more = f" and {len(found) - NAMED_KEYS} more" if len(found) > NAMED_KEYS else ""
+    return (
+        "a replica that says neither 'REPLCONF version 9.0.0' nor 'REPLCONF capa rdb-channel-repl' cannot hold hash "
+        f"fields with deadlines: {named}{more}"
+    )
 
 
 def write_snapshot(
@@ -55,7 +100,7 @@ def write_snapshot(
     write: Callable[[bytes], object],
     aux: Mapping[bytes, bytes],
     *,
-    portable: bool,
+    kind: SnapshotKind | None,
     compress: bool,
     checksum: bool,
     now_s: int,
@@ -65,19 +110,20 @@ def write_snapshot(
 
     Parameters:
         aux: further AUX fields, such as `origin_aux`.
-        portable: for a replica of unknown age rather than for ourselves.
+        kind: what a replica wants and reads; None for ourselves.
         now_s: unix time in seconds for `ctime`.
         after_keys: called after every 64 keys with the number written since (for `rdb-key-save-delay`).
     """
-    writer = RdbWriter(write, version=needed_version(keyspace, portable=portable), compress=compress, checksum=checksum)
+    version, dialect = version_for(keyspace, kind)
+    writer = RdbWriter(write, version=version, compress=compress, checksum=checksum, dialect=dialect)
     fields = {b"redis-ver": PRESENTED_VERSION, b"redis-bits": b"64", b"ctime": b"%d" % now_s, **aux, b"aof-base": b"0"}
     writer.header(fields)
     for module_id, when, payload in keyspace.module_aux:
         if when == 1:
             writer.module_aux(module_id, when, payload)
-    for source in keyspace.functions:
+    for source in keyspace.functions if kind is None or kind.functions else ():
         writer.function(source)
-    for db in keyspace.databases:
+    for db in keyspace.databases if kind is None or kind.data else ():
         if db.data:
             _write_database(writer, db, after_keys)
     for module_id, when, payload in keyspace.module_aux:
@@ -115,7 +161,7 @@ def save_file(keyspace: Keyspace, path: str, aux: Mapping[bytes, bytes], **optio
                 keyspace,
                 file.write,
                 aux,
-                portable=False,
+                kind=None,
                 compress=bool(options["compress"]),
                 checksum=bool(options["checksum"]),
                 now_s=options["now_s"],
@@ -215,6 +261,8 @@ class Loader(Sink):
         """Insert a key."""
         if type(value) is not bytes:
             mark_large(value, self.keyspace.limits)
+            if type(value) is HashValue and value.deadlines:
+                self.keyspace.has_field_deadlines = True
         if expire_ms is None:
             self._data[key] = value
         elif self._drop_expired and expire_ms < self._now_ms:

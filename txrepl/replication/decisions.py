@@ -118,6 +118,8 @@ class EndCause(Enum):
     """Closed by us, so that the replica comes back and learns our new history."""
     REQUESTED = "requested"
     """Closed by us, on somebody's command."""
+    CANNOT_HOLD = "cannot_hold"
+    """Closed by us: the dataset has what the replica cannot read."""
     COMPLETED = "completed"
     """A client that wanted a snapshot has it."""
 

@@ -30,7 +30,11 @@ from txrepl.replication.feed import PING, Feed
 from txrepl.replication.psync import Condition, PsyncDecision, decide
 from txrepl.replication.replica import Replica
 from txrepl.replication.settings import Settings
+from txrepl.replication.snapshot_kind import SnapshotKind
 from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState
+
+_SHARED: Final = Capability.EOF | Capability.PSYNC2
+"""Capabilities that whoever joins a snapshot has to have in common with those that it is for."""
 
 FAILED: Final = b"-ERR BGSAVE failed, replication can't continue\r\n"
 
@@ -46,7 +50,13 @@ class Snapshots(Protocol):
     def to_sockets(self) -> bool:
         """The child at work writes for the replicas' connections."""
 
-    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica]) -> None:
+    def objection(self, kind: SnapshotKind) -> str:
+        """Why there can be no snapshot of this kind, in words; empty if there can."""
+
+    def suited(self, kind: SnapshotKind) -> SnapshotKind:
+        """The kind whose snapshot has the same bytes for the present dataset, and suits the most replicas."""
+
+    def start_for_replicas(self, *, to_sockets: bool, replicas: list[Replica], kind: SnapshotKind) -> None:
         """Fork.
 
         Raises:
@@ -93,6 +103,7 @@ class Primary:
         self._last_ping_ms: int = 0
         self._alone_since_ms: int | None = None
         self._soft_since_ms: dict[int, int] = {}
+        self._kind_under_way = SnapshotKind()
 
     # -- a replica asks -----------------------------------------------------------------------------------------
 
@@ -199,14 +210,13 @@ class Primary:
 
     def _share_snapshot(self, replica: Replica) -> None:
         """Join the replicas that the present disk snapshot is for, if there are any that it suits."""
-        for other in self.replicas.values():
-            if (
-                other.state is ReplicaState.WAIT_BGSAVE_END
-                and replica.capabilities & other.capabilities == other.capabilities
-            ):
-                self._set_up_full(replica, other.start_offset)
-                self._log("notice", "Waiting for end of BGSAVE for SYNC")
-                return
+        assert self.snapshots is not None
+        if self.snapshots.suited(replica.snapshot_kind) == self._kind_under_way:
+            for other in self.promised():
+                if _SHARED & other.capabilities & ~replica.capabilities == 0:
+                    self._set_up_full(replica, other.start_offset)
+                    self._log("notice", "Waiting for end of BGSAVE for SYNC")
+                    return
         self._log("notice", "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
 
     def _set_up_full(self, replica: Replica, offset: int) -> None:
@@ -230,23 +240,40 @@ class Primary:
         return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_END]
 
     def start_snapshot(self) -> None:
-        """Start a snapshot for all who wait (`startBgsaveForReplication`)."""
-        waiting = self.waiting()
+        """Start a snapshot for all who wait and want the same kind (`startBgsaveForReplication`)."""
         snapshots = self.snapshots
         assert snapshots is not None
-        if not waiting or snapshots.busy:
+        if snapshots.busy:
             return
-        to_sockets = self.settings.diskless and all(replica.capabilities & Capability.EOF for replica in waiting)
+        waiting = [replica for replica in self.waiting() if self._can_be_given(replica, snapshots)]
+        if not waiting:
+            return
+        kind = self._kind_under_way = snapshots.suited(waiting[0].snapshot_kind)
+        waiting = [replica for replica in waiting if snapshots.suited(replica.snapshot_kind) == kind]
+        wants_sockets = self.settings.diskless or kind.is_filtered
+        to_sockets = wants_sockets and all(replica.capabilities & Capability.EOF for replica in waiting)
         target = "replicas sockets" if to_sockets else "disk"
         self._log("notice", f"Starting BGSAVE for SYNC with target: {target}")
         self.feed.flush()
         try:
             for replica in waiting:
                 self._set_up_full(replica, self.history.offset)
-            snapshots.start_for_replicas(to_sockets=to_sockets, replicas=waiting)
+            snapshots.start_for_replicas(to_sockets=to_sockets, replicas=waiting, kind=kind)
         except OSError as error:
             self._log("warning", f"BGSAVE for replication failed: {error.strerror or error}")
             self._refuse(waiting)
+
+    def _can_be_given(self, replica: Replica, snapshots: Snapshots) -> bool:
+        """Whether a waiting replica can read the dataset; one that cannot is told what it is that it cannot hold."""
+        objection = snapshots.objection(replica.snapshot_kind)
+        if objection:
+            self._log("warning", f"Full resync with replica {replica.name} refused: {objection}")
+            self._set_up_full(replica, self.history.offset)  # as an answer to PSYNC, an error would make it try SYNC
+            self._forget(replica)
+            assert replica.outlet is not None
+            replica.outlet.write(f"-ERR {objection}\r\n".encode("utf-8", "backslashreplace"))
+            replica.drop(EndCause.CANNOT_HOLD, flush=True)
+        return not objection
 
     def _refuse(self, replicas: list[Replica]) -> None:
         for replica in replicas:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from txrepl.replication.decisions import Decision, EndCause
+from txrepl.replication.snapshot_kind import SnapshotKind, parse_version, what_it_reads
 from txrepl.replication.states import Capability, ReplicaEvent, ReplicaState, next_state
 
 
@@ -44,6 +45,7 @@ class Replica:
         announced: the address that it says to be reached at, empty if none.
         capabilities: what it understands.
         version: what it says its version is, empty if it did not.
+        wants_data, wants_functions: what of the dataset its snapshot is to include.
         psync: it came by PSYNC, so that it expects `+FULLRESYNC`.
         start_offset: the offset that it stands at when its stream begins, of its full sync or before its first byte
             of a partial one; -1 before that is known.
@@ -79,6 +81,8 @@ class Replica:
         "state",
         "streaming",
         "version",
+        "wants_data",
+        "wants_functions",
     )
 
     def __init__(self, number: int, address: str) -> None:
@@ -90,6 +94,8 @@ class Replica:
         self.announced: str = ""
         self.capabilities: Capability = Capability.NONE
         self.version: str = ""
+        self.wants_data: bool = True
+        self.wants_functions: bool = True
         self.psync: bool = True
         self.rdb_only: bool = False
         self.start_offset: int = -1
@@ -112,6 +118,12 @@ class Replica:
         """
         assert self.state is not None
         self.state = next_state(self.state, event)
+
+    @property
+    def snapshot_kind(self) -> SnapshotKind:
+        """What its snapshot has to be."""
+        reads = what_it_reads(parse_version(self.version), bool(self.capabilities & Capability.RDB_CHANNEL))
+        return SnapshotKind(reads, self.wants_data, self.wants_functions)
 
     def drop(self, cause: EndCause, *, flush: bool = False) -> None:
         """Close its connection, after pending output if `flush`."""

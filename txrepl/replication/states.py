@@ -100,6 +100,12 @@ class Capability(IntFlag):
     NONE = 0
     EOF = 1
     PSYNC2 = 2
+    RDB_CHANNEL = 4
+    """Redis 8 says so; it is not served on a channel of its own, but it reads what Redis 8 writes."""
 
 
-CAPABILITY_NAMES: Final = {b"eof": Capability.EOF, b"psync2": Capability.PSYNC2}
+CAPABILITY_NAMES: Final = {
+    b"eof": Capability.EOF,
+    b"psync2": Capability.PSYNC2,
+    b"rdb-channel-repl": Capability.RDB_CHANNEL,
+}
