@@ -91,6 +91,19 @@ def test_a_filter_needs_the_capability_eof(run: Run) -> None:
             assert str(peer.execute("PSYNC", "?", "-1")) == "ERR Filtered replica requires EOF capability"
 
 
+def test_the_deadlines_of_fields_come_from_a_valkey_9_and_go_on_to_the_next(run: Run) -> None:
+    """txrepl says what it reads, so that Valkey leaves nothing out; a Valkey behind it has the deadlines too."""
+    primary = run("valkey9", **NO_PINGS)
+    load(primary, 303)
+    primary.command("HSET", "expiring", "lasting", "1", "passing", "2")
+    primary.command("HEXPIREAT", "expiring", FAR_S, "FIELDS", 1, "passing")
+    middle = run(SUBJECT, replicaof=("127.0.0.1", primary.port), **NO_PINGS)
+    wait_until(lambda: in_sync(primary, middle), SYNC_TIMEOUT_S, "the middle is in sync")
+    end = run("valkey9", replicaof=("127.0.0.1", middle.port), **NO_PINGS)
+    _assert_equal_as_valkey_counts(middle, end)
+    assert end.command("HEXPIRETIME", "expiring", "FIELDS", 2, "lasting", "passing") == [-1, FAR_S]
+
+
 def _assert_equal_as_valkey_counts(subject: RealServer, replica: RealServer) -> None:
     """Equal in offset and data; Valkey's digest leaves the deadlines of fields out."""
     wait_until(lambda: in_sync(subject, replica), SYNC_TIMEOUT_S, "the replica is in sync")

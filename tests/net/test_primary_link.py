@@ -67,7 +67,7 @@ class Linked(Bench):
     def ask(self) -> Transport:
         """Come as far as PSYNC."""
         wire = self.accept()
-        for answer in (b"+PONG\r\n", b"+OK\r\n", b"+OK\r\n"):
+        for answer in (b"+PONG\r\n", b"+OK\r\n", b"+OK\r\n", b"+OK\r\n"):
             wire.protocol.dataReceived(answer)
         assert self.state is LinkState.RECEIVE_PSYNC
         return wire
@@ -107,6 +107,7 @@ def test_the_handshake_sends_each_command_when_the_one_before_is_answered(linked
     assert linked.say(wire, b"+PO") == b""
     assert linked.say(wire, b"NG\r\n") == encode_command([b"REPLCONF", b"listening-port", b"6380"])
     assert linked.say(wire, b"+OK\r\n") == encode_command([b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"])
+    assert linked.say(wire, b"+OK\r\n") == encode_command([b"REPLCONF", b"version", b"9.0.0"])
     asked = linked.say(wire, b"\n\n+OK\r\n")
     assert asked == encode_command([b"PSYNC", linked.node.feed.history.replid.encode(), b"1"])
     assert linked.state is LinkState.RECEIVE_PSYNC
@@ -115,7 +116,7 @@ def test_the_handshake_sends_each_command_when_the_one_before_is_answered(linked
 def test_answers_that_come_together_are_taken_one_by_one(linked: Linked) -> None:
     """A primary may be fast."""
     wire = linked.accept()
-    linked.say(wire, b"+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC %b 7\r\n" % THEIRS.encode())
+    linked.say(wire, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC %b 7\r\n" % THEIRS.encode())
     assert linked.state is LinkState.TRANSFER
 
 
@@ -145,12 +146,13 @@ def steps(linked: Linked) -> list[Callable[[Transport], object]]:
         lambda wire: linked.say(wire, b"+PONG\r\n"),
         lambda wire: linked.say(wire, b"+OK\r\n"),
         lambda wire: linked.say(wire, b"+OK\r\n"),
+        lambda wire: linked.say(wire, b"+OK\r\n"),
         lambda wire: linked.say(wire, b"+FULLRESYNC %b 100\r\n" % THEIRS.encode()),
         lambda wire: linked.say(wire, b"$%d\r\n%b" % (len(linked.rdb), half)),
     ]
 
 
-@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("count", range(7))
 def test_a_primary_that_closes_at_any_step_is_tried_again(linked: Linked, count: int) -> None:
     """The old data is kept, and so is what the next attempt goes on with."""
     wire = linked.accept()
@@ -165,14 +167,14 @@ def test_a_primary_that_closes_at_any_step_is_tried_again(linked: Linked, count:
     assert linked.get() == b"theirs"
 
 
-@pytest.mark.parametrize("count", range(4))
+@pytest.mark.parametrize("count", range(5))
 def test_a_primary_that_does_not_answer_a_step_is_left_after_repl_timeout(linked: Linked, count: int) -> None:
     """Each step has that time."""
     wire = linked.accept()
     for step in steps(linked)[:count]:
         linked.clock.advance(59)
         step(wire)
-    if count == 3:
+    if count == 4:
         assert linked.state is LinkState.RECEIVE_PSYNC
     linked.clock.advance(59.9)
     assert not wire.ended
@@ -183,7 +185,7 @@ def test_a_primary_that_does_not_answer_a_step_is_left_after_repl_timeout(linked
     assert len(linked.attempts) == 2
 
 
-@pytest.mark.parametrize("count", range(-1, 7))
+@pytest.mark.parametrize("count", range(-1, 8))
 def test_stopping_at_any_step_ends_everything(linked: Linked, count: int) -> None:
     """REPLICAOF NO ONE: no reconnect, no timer, no late bytes."""
     if count >= 0:
@@ -196,7 +198,7 @@ def test_stopping_at_any_step_ends_everything(linked: Linked, count: int) -> Non
     linked.node.promote("a test")
     if count >= 0:
         assert wire.ended == "aborted"
-        wire.protocol.dataReceived(b"+OK\r\n" * 3)
+        wire.protocol.dataReceived(b"+OK\r\n" * 4)
     else:
         assert linked.attempts[0].cancelled
     linked.clock.pump([1] * 120)
@@ -333,7 +335,7 @@ def test_a_primary_that_falls_silent_is_left_and_gone_on_with(linked: Linked) ->
     assert wire.ended == "aborted" and linked.said("MASTER timeout: no data nor PING received...") == 1
     linked.clock.advance(1)
     again = linked.accept()
-    for answer in (b"+PONG\r\n", b"+OK\r\n"):
+    for answer in (b"+PONG\r\n", b"+OK\r\n", b"+OK\r\n"):
         linked.say(again, answer)
     assert linked.say(again, b"+OK\r\n") == encode_command([b"PSYNC", THEIRS.encode(), b"115"])
     linked.say(again, b"+CONTINUE\r\n" + encode_command([b"SET", b"key", b"later"]))
@@ -358,7 +360,7 @@ def test_a_corrupt_stream_is_left_and_not_gone_on_with(linked: Linked, bad: byte
     assert wire.ended == "aborted" and linked.get() == b"good"
     linked.clock.advance(1)
     again = linked.accept()
-    for answer in (b"+PONG\r\n", b"+OK\r\n"):
+    for answer in (b"+PONG\r\n", b"+OK\r\n", b"+OK\r\n"):
         linked.say(again, answer)
     assert linked.say(again, b"+OK\r\n") == PSYNC_NOTHING
 

@@ -16,7 +16,7 @@ PLAIN = Introduction(port=6380)
 FULL = Introduction(
     port=6380, address="replica.example", user="repl", password="s3 cret", replid=OURS, offset=101
 )  # every step
-ANSWERS = [b"+PONG", b"+OK", b"+OK", b"+OK", b"+OK", b"+CONTINUE"]
+ANSWERS = [b"+PONG", b"+OK", b"+OK", b"+OK", b"+OK", b"+OK", b"+CONTINUE"]
 
 
 @dataclass
@@ -72,6 +72,7 @@ def test_every_step_is_taken_in_order() -> None:
         (b"REPLCONF", b"listening-port", b"6380"),
         (b"REPLCONF", b"ip-address", b"replica.example"),
         (b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"),
+        (b"REPLCONF", b"version", b"9.0.0"),
         (b"PSYNC", OURS.encode(), b"101"),
     ]
     assert [state.value for state in script.states] == list(range(3, 14))
@@ -80,12 +81,13 @@ def test_every_step_is_taken_in_order() -> None:
 
 def test_without_password_and_address_their_steps_are_left_out() -> None:
     """And without a history everything is asked for."""
-    script = Script([b"+PONG", b"+OK", b"+OK", b"+FULLRESYNC " + THEIRS.encode() + b" 1234"])
+    script = Script([b"+PONG", b"+OK", b"+OK", b"+OK", b"+FULLRESYNC " + THEIRS.encode() + b" 1234"])
     assert script.run(PLAIN) == Outcome(Resync.FULL, THEIRS, 1234)
     assert script.sent == [
         (b"PING",),
         (b"REPLCONF", b"listening-port", b"6380"),
         (b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"),
+        (b"REPLCONF", b"version", b"9.0.0"),
         (b"PSYNC", b"?", b"-1"),
     ]
     assert [state.value for state in script.states] == [3, 6, 7, 10, 11, 12, 13]
@@ -98,19 +100,19 @@ def test_a_password_without_a_user_is_the_default_users() -> None:
     assert script.sent[1] == (b"AUTH", b"s3 cret")
 
 
-@pytest.mark.parametrize("before", range(6))
+@pytest.mark.parametrize("before", range(7))
 def test_empty_lines_are_a_sign_of_life_at_every_step(before: int) -> None:
     """A primary that is busy sends them while we wait."""
     script = Script([*ANSWERS[:before], b"", b"", b"", *ANSWERS[before:]])
     assert script.run(FULL).resync is Resync.PARTIAL
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 def test_a_connection_closed_at_any_step_ends_the_handshake_there(step: int) -> None:
     """The state reached says where; no further command is sent."""
     script = Script(ANSWERS[:step])
     assert script.refuses(FULL) == "the primary closed the connection"
-    assert script.states[-1].value == [3, 5, 7, 9, 11, 13][step]
+    assert script.states[-1].value == [3, 5, 7, 9, 11, 11, 13][step]
     assert len(script.sent) == step + 1
 
 
@@ -126,6 +128,7 @@ SHOWN = "HTTP/1.1 400 \\x1b[31mBad\\xff"
         (2, f"Unexpected reply to REPLCONF listening-port from master: {SHOWN}"),
         (3, f"Unexpected reply to REPLCONF ip-address from master: {SHOWN}"),
         (4, f"Unexpected reply to REPLCONF capa from master: {SHOWN}"),
+        (5, f"Unexpected reply to REPLCONF version from master: {SHOWN}"),
     ],
 )
 def test_nonsense_at_a_step_ends_the_handshake_and_is_shown_harmless(step: int, error: str) -> None:
@@ -165,7 +168,7 @@ def test_a_wrong_password_ends_the_handshake() -> None:
     assert len(script.sent) == 2
 
 
-@pytest.mark.parametrize(("step", "what"), [(2, "listening-port"), (3, "ip-address"), (4, "capa")])
+@pytest.mark.parametrize(("step", "what"), [(2, "listening-port"), (3, "ip-address"), (4, "capa"), (5, "version")])
 def test_an_error_to_replconf_is_noted_and_not_fatal(step: int, what: str) -> None:
     """Old primaries do not know every option."""
     script = Script([*ANSWERS[:step], b"-ERR Unrecognized REPLCONF option: x", *ANSWERS[step + 1 :]])
@@ -175,7 +178,7 @@ def test_an_error_to_replconf_is_noted_and_not_fatal(step: int, what: str) -> No
 
 def psync(answer: bytes, introduction: Introduction = FULL) -> tuple[Outcome, Script]:
     """The outcome when PSYNC is answered so."""
-    steps = ANSWERS[:5] if introduction is FULL else ANSWERS[:3]
+    steps = ANSWERS[:6] if introduction is FULL else ANSWERS[:4]
     script = Script([*steps, answer])
     return script.run(introduction), script
 
@@ -244,14 +247,14 @@ def test_a_partial_resync_names_the_primarys_id_only_if_it_is_new(answer: bytes,
 
 def test_a_partial_resync_that_nobody_asked_for_is_refused() -> None:
     """There is nothing that it could go on from."""
-    script = Script([b"+PONG", b"+OK", b"+OK", b"+CONTINUE"])
+    script = Script([b"+PONG", b"+OK", b"+OK", b"+OK", b"+CONTINUE"])
     assert "no partial resynchronization was asked for" in script.refuses(PLAIN)
 
 
 @pytest.mark.parametrize("answer", [b"-NOMASTERLINK Can't SYNC while not connected with my master", b"-LOADING wait"])
 def test_a_primary_that_is_not_ready_is_tried_again_later(answer: bytes) -> None:
     """Without falling back to SYNC, and with the history kept."""
-    script = Script([*ANSWERS[:5], answer])
+    script = Script([*ANSWERS[:6], answer])
     error = script.refuses(FULL)
     assert error == f"Master is currently unable to PSYNC but should be in the future: {answer.decode()}"
     assert script.sent[-1][0] == b"PSYNC"

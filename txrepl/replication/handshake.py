@@ -6,6 +6,7 @@
     REPLCONF listening-port N                 +OK | -ERR               an error is not fatal
     REPLCONF ip-address A                     +OK | -ERR               only with an announced address
     REPLCONF capa eof capa psync2             +OK | -ERR
+    REPLCONF version 9.0.0                    +OK | -ERR               still a capability; only Valkey knows it
     PSYNC replid offset [FAILOVER]            +FULLRESYNC replid offset | +CONTINUE [replid]
                                               -NOMASTERLINK … | -LOADING …     try again later | -ERR …
     SYNC                                      (the bulk follows)       when PSYNC is refused
@@ -88,6 +89,9 @@ class Outcome:
     offset: int
 
 
+READS_AS = b"9.0.0"
+"""The newest Valkey whose RDB we read: one that does not hear so leaves the deadlines of hash fields out."""
+
 _TRY_LATER = (b"-NOMASTERLINK", b"-LOADING")
 
 
@@ -126,6 +130,8 @@ async def handshake(
     wire.send(b"REPLCONF", b"capa", b"eof", b"capa", b"psync2")
     step(LinkState.RECEIVE_CAPA)
     await _tolerated(wire, log, "REPLCONF capa")
+    wire.send(b"REPLCONF", b"version", READS_AS)
+    await _tolerated(wire, log, "REPLCONF version", "debug")
     return await _resync(wire, introduction, step, log)
 
 
@@ -157,10 +163,10 @@ async def _authenticated(wire: Wire) -> None:
         raise ReplicationError(f"Unable to AUTH to MASTER: {_text(line)}")
 
 
-async def _tolerated(wire: Wire, log: Callable[[str, str], None], what: str) -> None:
+async def _tolerated(wire: Wire, log: Callable[[str, str], None], what: str, level: str = "notice") -> None:
     line = await _answer(wire)
     if line.startswith(b"-"):
-        log("notice", f"(Non critical) Master does not understand {what}: {_text(line)}")
+        log(level, f"(Non critical) Master does not understand {what}: {_text(line)}")
     elif not line.startswith(b"+"):
         raise ReplicationError(f"Unexpected reply to {what} from master: {_text(line)}")
 
