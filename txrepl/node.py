@@ -36,8 +36,10 @@ from txrepl.replication.decisions import (
     Standing,
     why_no_history,
 )
+from txrepl.replication.delay import SLICE_MS, Delay
 from txrepl.replication.failover import Failover
 from txrepl.replication.feed import GETACK, Feed
+from txrepl.replication.guard import Cause, Guard
 from txrepl.replication.handshake import Introduction, Outcome, Resync
 from txrepl.replication.history import NO_REPLID, History
 from txrepl.replication.lag import Behind, behind_primary
@@ -166,6 +168,10 @@ class Node:
         self._pause_timer: Timer | None = None
         self._acks_wanted = False
         self.keyspace.notify = self._notify
+        self.guard = Guard()
+        self.delay = Delay(self.feed.history)
+        self._delay_timer: Timer | None = None
+        self._delay_was_full = False
         self._last_number = 0
         self._stream: Stream | None = None
         self._stream_session: Session | None = None
@@ -209,7 +215,7 @@ class Node:
 
     def primary_session(self) -> Session | None:
         """The session that applies the primary's stream, None while there is none."""
-        return self._stream_session
+        return self._stream_session if self.link.is_up else None
 
     def pause(self, duration_ms: int, *, everything: bool) -> None:
         """CLIENT PAUSE: hold back the clients' commands; a pause under way is never shortened (`pauseActions`)."""
@@ -355,6 +361,9 @@ class Node:
         """Become a replica of host:port; False if that is our primary already (`replicationSetMaster`)."""
         link = self.link
         if (link.host.lower(), link.port) == (host.lower(), port):
+            if self.guard.stop is not None:
+                self.accept_primary(who)
+                return True
             self.log(
                 "notice",
                 "REPLICAOF would result into synchronization with the master we are already connected with. "
@@ -370,6 +379,7 @@ class Node:
         """Follow another primary, without connecting to it yet."""
         link = self.link
         was_primary = not link.host
+        self.guard.settle()
         self._drop_link()
         for session in list(self.dispatcher.waiters.sessions.values()):
             if session.waiting is not None and session.waiting.kind == "pause":
@@ -386,6 +396,7 @@ class Node:
             self.feed.open_backlog(self.settings.backlog_bytes)
             link.resumable = True
             link.stream_db = -1
+            self._forget_delay_stop()  # an offset of our own history
         link.host = host
         link.port = port
         link.state = LinkState.CONNECT
@@ -408,6 +419,8 @@ class Node:
     def _leave_primary(self) -> None:
         """Follow nobody, with a history of our own from here on (`replicationUnsetMaster`)."""
         link = self.link
+        self.guard.settle()
+        self._drop_pending()
         self._drop_link()
         link.host = ""
         link.port = 0
@@ -477,7 +490,7 @@ class Node:
             user=settings.user,
             password=settings.password,
             replid=history.replid if link.resumable else None,
-            offset=history.offset + 1 if link.resumable else -1,
+            offset=self.delay.received_offset + 1 if link.resumable else -1,
             failover=self.failover.is_under_way,
         )
 
@@ -534,6 +547,9 @@ class Node:
         self.link.resumable = False
 
     def _end_stream(self) -> None:
+        """The link is gone; what a delayed replica has received lives on, and is applied in its time."""
+        if self.delay.pending_bytes:
+            return
         session = self._stream_session
         if session is not None:
             self.link.stream_db = session.db.number
@@ -544,14 +560,23 @@ class Node:
     # -- a full sync --------------------------------------------------------------------------------------------
 
     def full_sync_promised(self, outcome: Outcome) -> None:
-        """The primary will send everything: our history ends."""
+        """The primary will send everything: our history ends, unless it may turn out that nothing is to be loaded.
+
+        Raises:
+            ReplicationError: it must not, as `guard` says.
+        """
         self.failover.taken_over()
         made = understand(self.introduction(), outcome)
         self._received(made, Answer.SYNC if outcome.resync is Resync.SYNC else Answer.FULL)
-        if self.link.resumable:
-            self.log("notice", "Discarding previously cached master state.")
-        self.link.resumable = False
         now_ms = self.now()
+        if self.link.resumable:
+            keys = self.keyspace.counts()[0]
+            refused = self.guard.check_promised(self.delay.stop_before, outcome, keys, now_ms)
+            if refused:
+                raise ReplicationError(refused)
+            if not self.guard.is_watching:
+                self.log("notice", "Discarding previously cached master state.")
+                self.link.resumable = False
         self.link.transfer = Transfer(now_ms, now_ms)
         self.link_entered(LinkState.TRANSFER)
 
@@ -621,7 +646,17 @@ class Node:
         decisions.add(decision)
 
     def resynchronized(self, loader: Loader, outcome: Outcome) -> None:
-        """The bulk is loaded: its data and history are ours now (`replicationAttachToNewMaster`)."""
+        """The bulk is loaded: its data and history are ours now (`replicationAttachToNewMaster`).
+
+        Raises:
+            ReplicationError: they must not be, as `guard` says; nothing has changed.
+        """
+        keys = self.keyspace.counts()[0]
+        refused = self.guard.check_received(loader.keys_loaded, outcome, keys, self.feed.history, self.now())
+        if refused:
+            raise ReplicationError(refused)
+        self.delay.clear()
+        self._end_stream()
         self.primary.drop_all()
         self.feed.close_backlog()
         self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")
@@ -636,6 +671,7 @@ class Node:
         else:
             history.change_id()
             history.offset = 0
+            self.link.resumable = False
         self.feed.timeline.begin(self.now(), history.offset)
         self.feed.open_backlog(self.settings.backlog_bytes)
         self.link.transfer = None
@@ -658,10 +694,21 @@ class Node:
 
     def _begin_stream(self, database: int) -> None:
         link = self.link
+        self.guard.settle()
+        session = self._stream_session
+        if session is None:
+            session = self._open_stream(database)
+        session.address = f"{link.host}:{link.port}"
+        link.down_since_ms = 0
+        link.failures = 0
+        link.last_error = ""
+        self.link_entered(LinkState.CONNECTED)
+        self.refresh_gate()
+
+    def _open_stream(self, database: int) -> Session:
         session = Session(self, 0)
         session.flags |= PRIMARY
         session.db = self.keyspace.databases[database]
-        session.address = f"{link.host}:{link.port}"
         self._stream_session = session
         self._stream = Stream(
             self.feed,
@@ -669,11 +716,7 @@ class Node:
             lambda: bool(session.flags & 1),
             self._acknowledge,
         )
-        link.down_since_ms = 0
-        link.failures = 0
-        link.last_error = ""
-        self.link_entered(LinkState.CONNECTED)
-        self.refresh_gate()
+        return session
 
     def receive_stream(self, data: bytes) -> None:
         """Bytes of the primary's stream.
@@ -684,6 +727,12 @@ class Node:
         stream = self._stream
         if stream is None:
             raise ReplicationError("Bytes from the primary after the stream ended")
+        if self.delay.is_active:
+            self._receive_delayed(data)
+        else:
+            self._apply_stream(stream, data)
+
+    def _apply_stream(self, stream: Stream, data: bytes) -> None:
         keyspace = self.keyspace
         keyspace.now_ms = self.now()
         keyspace.expiry = int(Expiry.IGNORE)
@@ -708,12 +757,137 @@ class Node:
 
     def _acknowledge(self, offset: int) -> None:
         assert self.host is not None
-        self.host.acknowledge(offset)
+        if not self.delay.is_active:  # else it was acknowledged when it came
+            self.host.acknowledge(offset)
 
     def behind(self) -> Behind:
         """How far we are behind our primary."""
         unapplied_bytes = self._stream.unapplied_bytes if self._stream is not None else 0
-        return behind_primary(self.link, unapplied_bytes, self.now())
+        found = behind_primary(self.link, unapplied_bytes + self.delay.pending_bytes, self.now())
+        oldest_ms = self.delay.oldest_ms
+        if oldest_ms is None:
+            return found
+        return Behind(found.least_bytes, max(found.most_ms or 0, self.now() - oldest_ms))
+
+    # -- guard rails --------------------------------------------------------------------------------------------
+
+    def accept_primary(self, who: str) -> None:
+        """The guard has stopped the link: follow the primary all the same, and take what it has, once."""
+        stop = self.guard.stop
+        if stop is None:
+            return
+        self.guard.accept()
+        self.log("notice", f"The full sync that was stopped is accepted (user request from '{who}')")
+        self._forget_delay_stop()
+        self._connect()
+
+    def guard_empty_primary(self, is_on: bool) -> None:
+        """`replica-empty-primary-guard`: switched off, it lets a link go on that it has stopped."""
+        self.guard.is_on = is_on
+        stop = self.guard.stop
+        if not is_on and stop is not None and stop.cause is Cause.EMPTY_PRIMARY:
+            self.accept_primary("CONFIG SET replica-empty-primary-guard no")
+
+    def hold_before(self, offset: int) -> None:
+        """`replica-delay-stop-before`: apply what ends before an offset, then nothing; 0 lifts the stop."""
+        self.config.assign("replica-delay-stop-before", offset)
+        self.delay.set_stop(offset)
+        applied = self.feed.history.offset
+        if self.link.host and 0 < offset <= applied:
+            self.log(
+                "warning",
+                f"replica-delay-stop-before {offset}: offset {applied} is applied already; holding there",
+            )
+        self.follow_delay()
+
+    def follow_delay(self) -> None:
+        """Delay or stop were changed: go by them from now on, for what has come already too."""
+        delay, stream, session = self.delay, self._stream, self._stream_session
+        if delay.is_active and stream is not None and session is not None and stream.unapplied_bytes:
+            discard_transaction(session)
+            delay.receive(stream.withdraw(), self.now())
+        stop = self.guard.stop
+        if stop is not None and stop.cause is Cause.DELAY_STOP and not delay.stop_before:
+            self.guard.settle()
+            self._connect()
+        if delay.pending_bytes:
+            self._apply_soon()
+
+    def _receive_delayed(self, data: bytes) -> None:
+        assert self.host is not None
+        delay = self.delay
+        delay.receive(data, self.now())
+        if b"GETACK" in data:
+            self.host.acknowledge(delay.received_offset)
+        if delay.is_full and not self._delay_was_full:
+            self._delay_was_full = True
+            self.log(
+                "warning",
+                f"{delay.pending_bytes} bytes wait to be applied (replica-delay-max-bytes is {delay.max_bytes}): "
+                "the primary is read no further until there is room, and may give up on this replica",
+            )
+
+    def apply_due(self) -> None:
+        """Apply what a delayed replica has held long enough, for a slice of time, and go on soon if there is more."""
+        self._delay_timer = None
+        delay = self.delay
+        if self.link.transfer is not None:
+            return
+        until_ms = self.now() + SLICE_MS
+        while self._stream is not None:
+            data = delay.take(self.now())
+            if data is None:
+                self._end_delay()
+                break
+            if data and not self._apply_delayed(data):
+                break
+            if self.now() >= until_ms:
+                self._apply_soon()
+                break
+        if self._delay_was_full and delay.pending_bytes <= delay.max_bytes // 2:
+            self._delay_was_full = False
+
+    def _apply_soon(self) -> None:
+        if self._delay_timer is None:
+            self._delay_timer = self.later(0, self.apply_due)
+
+    def _apply_delayed(self, data: bytes) -> bool:
+        """Apply bytes; False if the stream has ended with them."""
+        stream = self._stream
+        assert stream is not None and self.host is not None
+        try:
+            self._apply_stream(stream, data)
+        except ReplicationError as error:
+            self.log("warning", str(error))
+            self.discard_history()
+            self.delay.clear()
+            self._end_stream()
+            if self.link.is_up:
+                self.host.cut_primary()
+            return False
+        return self._stream is stream
+
+    def _end_delay(self) -> None:
+        """Nothing more is due: if nothing is delayed any more either, the beginning of a command goes to the stream."""
+        rest = self.delay.remainder()
+        if rest is None:
+            return
+        if not self.link.is_up:
+            self._end_stream()
+        elif rest:
+            self._apply_delayed(rest)
+
+    def _drop_pending(self) -> None:
+        """What waits will not be applied: this node's history ends at what is."""
+        if self.delay.pending_bytes:
+            self.log("notice", f"{self.delay.pending_bytes} bytes that were received and not applied are dropped")
+        self.delay.clear()
+        self._forget_delay_stop()
+
+    def _forget_delay_stop(self) -> None:
+        if self.delay.stop_before:
+            self.config.assign("replica-delay-stop-before", 0)
+            self.delay.set_stop(0)
 
     @property
     def stream_database(self) -> int:
@@ -899,6 +1073,8 @@ class Node:
                     db.expire_due(EXPIRE_SLICE)
             self.propagation.flush(atomic=False)
             self.feed.flush()
+        if self.delay.is_active and self._delay_timer is None:
+            self.apply_due()
         self.feed.timeline.note(now_ms, self.feed.history.offset)
         self.stats.sample(now_ms)
         self._tick_saver(now_ms)

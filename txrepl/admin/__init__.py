@@ -9,6 +9,7 @@ app          the paths
 bodies       what a request carries, checked field by field
 selves       whether an address is our own
 views        the node as plain dicts; `information` is INFO's part
+waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
 openapi      the contract as OpenAPI 3.1
 problems     every refusal as RFC 9457

@@ -19,7 +19,18 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from txrepl.admin import information, openapi, text, views
-from txrepl.admin.bodies import Follow, prefers_text, read_follow, read_info_query, read_query, read_wait
+from txrepl.admin.bodies import (
+    OFFSET_MAX,
+    Follow,
+    prefers_text,
+    read_decision,
+    read_delay_order,
+    read_follow,
+    read_info_query,
+    read_query,
+    read_wait,
+    read_whole,
+)
 from txrepl.admin.problems import (
     CONTENT_TYPE,
     UNEXPECTED,
@@ -31,8 +42,12 @@ from txrepl.admin.problems import (
 )
 from txrepl.admin.problems import problem_of as find_problem
 from txrepl.admin.selves import is_ourselves
+from txrepl.admin.waiting import LIMIT, LIMIT_MAX, Listing, Wanted
 from txrepl.node import Node
 from txrepl.replication.decisions import EndCause
+
+SLICE_S: Final = 0.01
+"""How long a request looks through bytes before others get their turn."""
 
 POLL_S: Final = 0.05
 """How often a request that waits looks at the link."""
@@ -177,14 +192,68 @@ class Admin:
             return answer(request, information.as_text(self._node, wanted), TEXT)
         return json_answer(request, information.as_json(self._node, wanted))
 
+    @app.route("/v1/guard", methods=["GET"])
+    def guard(self, request: Request) -> bytes:
+        """Whether the link is stopped."""
+        query_of(request)
+        return json_answer(request, views.guard(self._node))
+
+    @app.route("/v1/delay", methods=["GET"])
+    async def delay(self, request: Request) -> bytes:
+        """What a delayed replica holds back, command by command."""
+        query = query_of(request, "limit", "command", "from")
+        limit = read_whole(query, "limit", 0, LIMIT_MAX, LIMIT)
+        from_offset = read_whole(query, "from", 0, OFFSET_MAX, 0)
+        node = self._node
+        shown = views.delay(node, node.now())
+        listing = Listing(node, Wanted(limit, query.get("command", "").upper(), from_offset))
+        until = self._seconds() + SLICE_S
+        for _ in listing.pieces():
+            if self._seconds() >= until:
+                await deferLater(self._clock, 0)
+                until = self._seconds() + SLICE_S
+        return json_answer(request, {"delay": shown, "commands": listing.commands, "more": listing.more})
+
     # -- actions ------------------------------------------------------------------------------------------------
+
+    @app.route("/v1/guard", methods=["POST"])
+    def decide(self, request: Request) -> bytes:
+        """Decide what becomes of a stopped link."""
+        query_of(request)
+        decision = read_decision(content_type_of(request), body_of(request))
+        node = self._node
+        if node.guard.stop is None:
+            raise ConflictError("the link is not stopped: there is nothing to decide")
+        if decision == "promote":
+            node.promote(client_of(request))
+        else:
+            node.accept_primary(client_of(request))
+        return json_answer(request, self._role_now(True))
+
+    @app.route("/v1/delay", methods=["POST"])
+    def order_delay(self, request: Request) -> bytes:
+        """Hold a delayed replica, or let it go on."""
+        query_of(request)
+        order = read_delay_order(content_type_of(request), body_of(request))
+        node = self._node
+        applied = node.feed.history.offset
+        if not node.link.host:
+            raise ConflictError("this node is a primary: it holds nothing back")
+        if order.stop_before is not None and order.stop_before <= applied:
+            raise ConflictError(f"offset {order.stop_before} is applied already: this node is at offset {applied}")
+        if order.apply_now:
+            node.delay.apply_now()
+        if order.stop_before is not None or order.resume:
+            node.hold_before(order.stop_before or 0)
+        else:
+            node.follow_delay()
+        return json_answer(request, views.delay(node, node.now()))
 
     @app.route("/v1/replicaof", methods=["POST"])
     async def replicaof(self, request: Request) -> bytes:
         """Follow another primary, or none."""
         wait_s = read_wait(query_of(request, "wait"))
-        content_type = request.requestHeaders.getRawHeaders("content-type", [""])[0]
-        target = read_follow(content_type, body_of(request))
+        target = read_follow(content_type_of(request), body_of(request))
         changed = self._follow(target, client_of(request))
         if not wait_s:
             return json_answer(request, self._role_now(changed), 202)
@@ -257,6 +326,12 @@ def _not_reached(node: Node, wait_s: float) -> str:
 def query_of(request: Request, *known: str) -> dict[str, str]:
     """The query's parameters, all of them known."""
     return read_query(query_bytes(request), known)
+
+
+def content_type_of(request: Request) -> str:
+    """The header's value; empty if there is none."""
+    found: str = request.requestHeaders.getRawHeaders("content-type", [""])[0]
+    return found
 
 
 def body_of(request: Request) -> bytes:

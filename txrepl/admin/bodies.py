@@ -19,6 +19,8 @@ from txrepl.admin.problems import InvalidError, MalformedError, UnsupportedTypeE
 BODY_MAX_BYTES: Final = 64 * 1024
 FIELDS_MAX: Final = 64
 WAIT_MAX_S: Final = 3600
+OFFSET_MAX: Final = 2**63 - 1
+DECISIONS: Final = ("accept", "promote")
 HOST_PATTERN: Final = r"[A-Za-z0-9._:%-]{1,255}"
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
@@ -30,6 +32,21 @@ class Follow:
 
     host: str = ""
     port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DelayOrder:
+    """What a delayed replica is to do.
+
+    Attributes:
+        stop_before: hold before this offset; None = leave the stop as it is.
+        resume: lift the stop.
+        apply_now: do not wait for the age of what has come so far.
+    """
+
+    stop_before: int | None
+    resume: bool
+    apply_now: bool
 
 
 def read_query(query: bytes, known: Collection[str]) -> dict[str, str]:
@@ -96,12 +113,61 @@ def read_follow(content_type: str, body: bytes) -> Follow:
     Raises:
         MalformedError, InvalidError, UnsupportedTypeError: it is refused.
     """
+    given, is_form = _fields(content_type, body, _FOLLOW_FIELDS)
+    return _follow(given, _form_port, _form_flag) if is_form else _follow(given, _json_port, _json_flag)
+
+
+def read_decision(content_type: str, body: bytes) -> str:
+    """The body of `/v1/guard`: `accept` or `promote`. Parameters and errors as in `read_follow`."""
+    given, _ = _fields(content_type, body, frozenset({"decision"}))
+    decision = given.get("decision")
+    if decision not in DECISIONS:
+        raise InvalidError("decision", f"one of {', '.join(DECISIONS)} is needed")
+    return str(decision)
+
+
+def read_delay_order(content_type: str, body: bytes) -> DelayOrder:
+    """The body of `/v1/delay`. Parameters and errors as in `read_follow`."""
+    given, is_form = _fields(content_type, body, frozenset({"stop_before", "resume", "apply_now"}))
+    read_flag, read_offset = (_form_flag, _form_offset) if is_form else (_json_flag, _json_offset)
+    flags = {name: read_flag(given.get(name, "false" if is_form else False)) for name in ("resume", "apply_now")}
+    for name, flag in flags.items():
+        if flag is None:
+            raise InvalidError(name, "true or false is needed")
+    stop_before = None
+    if "stop_before" in given:
+        stop_before = read_offset(given["stop_before"])
+        if stop_before is None or not 0 < stop_before <= OFFSET_MAX:
+            raise InvalidError("stop_before", "an offset is needed: a whole number from 1 on")
+        if flags["resume"]:
+            raise InvalidError("resume", "cannot be given together with stop_before")
+    if stop_before is None and not any(flags.values()):
+        raise InvalidError("stop_before", "missing: give stop_before, resume=true or apply_now=true")
+    return DelayOrder(stop_before, bool(flags["resume"]), bool(flags["apply_now"]))
+
+
+def read_whole(query: dict[str, str], name: str, least: int, most: int, default: int) -> int:
+    """A parameter that is a whole number.
+
+    Raises:
+        InvalidError: it is none, or out of bounds.
+    """
+    if name not in query:
+        return default
+    text = query[name]
+    number = int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else -1
+    if not least <= number <= most:
+        raise InvalidError(name, f"a whole number from {least} to {most} is needed")
+    return number
+
+
+def _fields(content_type: str, body: bytes, known: Collection[str]) -> tuple[dict[str, Any], bool]:
+    """The body's fields, all of them known, and whether it is a form: then the values are texts."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
-        given: dict[str, Any] = dict(_once(_pairs(body, "form"), _FOLLOW_FIELDS, "field"))
-        return _follow(given, _form_port, _form_flag)
+        return dict(_once(_pairs(body, "form"), known, "field")), True
     if kind == _JSON or (kind.startswith("application/") and kind.endswith("+json")):
-        return _follow(_json_object(body), _json_port, _json_flag)
+        return _json_object(body, known), False
     raise UnsupportedTypeError(f"the body must be {_JSON} or {_FORM}")
 
 
@@ -147,6 +213,10 @@ def _form_port(value: Any) -> int | None:
     return int(value) if re.fullmatch(r"\d{1,5}", value, re.ASCII) else None
 
 
+def _form_offset(value: Any) -> int | None:
+    return int(value) if re.fullmatch(r"\d{1,19}", value, re.ASCII) else None
+
+
 def _form_flag(value: Any) -> bool | None:
     return {"true": True, "false": False}.get(value.lower())
 
@@ -154,7 +224,7 @@ def _form_flag(value: Any) -> bool | None:
 # -- JSON -------------------------------------------------------------------------------------------------------
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes, known: Collection[str]) -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -162,8 +232,8 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidError("body", "a JSON object is needed")
     for name in found:
-        if name not in _FOLLOW_FIELDS:
-            raise InvalidError(_named(name), f"unknown field; known: {', '.join(sorted(_FOLLOW_FIELDS))}")
+        if name not in known:
+            raise InvalidError(_named(name), f"unknown field; known: {', '.join(sorted(known))}")
     return found
 
 
@@ -178,11 +248,14 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _json_port(value: Any) -> int | None:
+def _json_whole(value: Any) -> int | None:
     """JSON knows only numbers: 6379.0 is 6379."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_json_port = _json_offset = _json_whole
 
 
 def _json_flag(value: Any) -> bool | None:

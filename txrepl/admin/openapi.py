@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from txrepl import __version__
 from txrepl.admin.auth import OPEN_PATHS
-from txrepl.admin.bodies import HOST_PATTERN, WAIT_MAX_S
+from txrepl.admin.bodies import DECISIONS, HOST_PATTERN, OFFSET_MAX, WAIT_MAX_S
 from txrepl.admin.problems import CONTENT_TYPE
+from txrepl.admin.waiting import ARGUMENT_SHOWN_BYTES, ARGUMENTS_SHOWN, LIMIT, LIMIT_MAX
 from txrepl.replication.advice import LoopCause
 from txrepl.replication.decisions import Answer, Direction, EndCause, Stage
+from txrepl.replication.guard import Cause
 from txrepl.replication.psync import Condition
 
 Schema = dict[str, Any]
@@ -103,6 +105,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         last_error=_or_null(_text("Why the last attempt failed.")),
         resumable=_flag("A partial resync may be asked for."),
         behind=_ref("Behind"),
+        guard=_ref("Guard"),
+        delay=_ref("Delay"),
         sync=_ref_or_null("Sync"),
         handshake=_list(_ref("Step"), "The steps of the last handshake, in order."),
     ),
@@ -113,6 +117,76 @@ SCHEMAS: Final[dict[str, Schema]] = {
             _count("All that the primary wrote longer ago than this is here; null if its stream never flowed.")
         ),
     ),
+    "Guard": _object(
+        "Whether the link is stopped because a full sync must not be taken without being asked for.",
+        state=_text("`watching`: an empty primary would be refused.", enum=["off", "watching", "stopped"]),
+        cause=_or_null(_text("Why it is stopped.", enum=[*_values(Cause), None])),
+        reason=_or_null(_text("The same in words.")),
+        at_ms=_or_null(_count("Since when, unix milliseconds.")),
+        keys=_or_null(_count("Keys that are kept here.")),
+        primary_replid=_or_null(_text("The history that the primary offered; null if it named none.", **_REPLID)),
+        primary_offset=_or_null(_count("The offset in it.")),
+    ),
+    "Delay": _object(
+        "What a delayed replica holds back.",
+        state=_text("`held`: stopped before an offset until it is told to go on.", enum=["off", "running", "held"]),
+        delay_seconds=_count("How old a write must be to be applied (`replica-delay`)."),
+        stop_before=_or_null(_count("It holds before what ends here or later.")),
+        applied_offset=_count("The last byte applied."),
+        received_offset=_count("The last byte received, and acknowledged to the primary."),
+        pending_bytes=_count("Bytes between the two."),
+        max_bytes=_count("From how many on the primary is read no further (`replica-delay-max-bytes`)."),
+        full=_flag("It is read no further now."),
+        oldest_seconds=_or_null(_number("The age of the oldest that waits.")),
+        next_in_seconds=_or_null(_number("When the next of it is old enough; null if nothing waits, or it is held.")),
+    ),
+    "Waiting": _object(
+        "What a delayed replica holds back, command by command.",
+        delay=_ref("Delay"),
+        commands=_list(_ref("PendingCommand"), "The whole commands that wait, in order."),
+        more=_flag("There are more than `limit`: ask again with `from` after the last one's `end_offset`."),
+    ),
+    "PendingCommand": _object(
+        "A command that waits. To hold before it, give its `offset` as `stop_before`.",
+        offset=_count("Of its first byte.", 1),
+        end_offset=_count("Of its last byte.", 1),
+        transaction_offset=_or_null(_count("The offset of the MULTI that it belongs to, which is never split.")),
+        arrived_ms=_count("When it came, unix milliseconds."),
+        due_ms=_count("When it is old enough."),
+        command=_text("Its name."),
+        arguments=_list(
+            {"type": "string"},
+            f"The first {ARGUMENTS_SHOWN}, each up to {ARGUMENT_SHOWN_BYTES} bytes, what is not printable escaped.",
+        ),
+        argument_count=_count("How many it has."),
+    ),
+    "Decide": {
+        "type": "object",
+        "description": "What to do with a stopped link.",
+        "properties": {
+            "decision": _text(
+                "`accept`: take the primary's full sync, once. `promote`: be a primary with the data kept.",
+                enum=list(DECISIONS),
+            )
+        },
+        "required": ["decision"],
+        "additionalProperties": False,
+    },
+    "DelayOrder": {
+        "type": "object",
+        "description": "What a delayed replica is to do; at least one of them, `resume` not with `stop_before`.",
+        "properties": {
+            "stop_before": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": OFFSET_MAX,
+                "description": "Apply what ends before this offset, then hold. A transaction is never split.",
+            },
+            "resume": _flag("Lift the stop."),
+            "apply_now": _flag("What has come so far does not have to get older; a stop still counts."),
+        },
+        "additionalProperties": False,
+    },
     "Step": _object(
         "A step of the handshake.", step=_text("Its name."), at_ms=_count("When it was entered, unix milliseconds.")
     ),
@@ -337,6 +411,37 @@ _ID: Final[Schema] = {
     "description": "The replica's id, as GET /v1/replicas shows it.",
     "schema": {"type": "integer", "minimum": 0},
 }
+_LISTED: Final[tuple[Schema, ...]] = (
+    {
+        "name": "limit",
+        "in": "query",
+        "description": "How many commands at most.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": LIMIT_MAX, "default": LIMIT},
+    },
+    {
+        "name": "command",
+        "in": "query",
+        "description": "Only commands of this name, such as FLUSHALL.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "from",
+        "in": "query",
+        "description": "Only commands that begin at this offset or later.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0},
+    },
+)
+_ORDER_REFUSED: Final = {
+    413: "The body is too large.",
+    415: "The body is neither JSON nor a form.",
+    422: "A field is missing, unknown, or not valid.",
+}
+
+
+def _body(schema: str) -> Schema:
+    return {"required": True, "content": {JSON: {"schema": _ref(schema)}, FORM: {"schema": _ref(schema)}}}
+
+
 _FORM_FOLLOW: Final[Schema] = {
     "type": "object",
     "properties": {
@@ -443,6 +548,40 @@ ROUTES: Final[tuple[Route, ...]] = (
         "`Accept: text/plain` gives the reply of the INFO command, byte for byte.",
         refusals=_QUERY,
         parameters=(_SECTION,),
+    ),
+    Route(
+        "get",
+        "/v1/delay",
+        "delay",
+        "facts",
+        "What a delayed replica has received and not applied.",
+        {JSON: "Waiting"},
+        "The commands that wait are decoded, each with its offset: find the one to stop before.",
+        refusals=_QUERY,
+        parameters=_LISTED,
+    ),
+    Route(
+        "post",
+        "/v1/delay",
+        "order_delay",
+        "actions",
+        "Hold a delayed replica before an offset, let it go on, or let it apply at once.",
+        {JSON: "Delay"},
+        statuses={200: "It is told."},
+        refusals={409: "The node is a primary, or the offset is applied already.", **_ORDER_REFUSED},
+        body=_body("DelayOrder"),
+    ),
+    Route("get", "/v1/guard", "guard", "facts", "Whether the link is stopped.", {JSON: "Guard"}, refusals=_QUERY),
+    Route(
+        "post",
+        "/v1/guard",
+        "decide",
+        "actions",
+        "Decide what becomes of a stopped link.",
+        {JSON: "Role"},
+        statuses={200: "It is being done; `link` shows how far it is."},
+        refusals={409: "The link is not stopped.", **_ORDER_REFUSED},
+        body=_body("Decide"),
     ),
     _follow_route("replicaof", "Follow another primary, or become one.", deprecated=False),
     _follow_route("slaveof", "The old name of replicaof.", deprecated=True),

@@ -29,6 +29,7 @@ def page(overview: Json, base: str, *, needs_token: bool) -> str:
     replication = overview["replication"]
     blocks = [
         head(overview),
+        guard_rails(replication["link"], base, needs_token=needs_token),
         identity(replication),
         link(replication["link"]),
         backlog(replication["backlog"], replication["replicas"]),
@@ -51,6 +52,41 @@ def head(overview: Json) -> list[str]:
     up = f"up {duration(overview['uptime_seconds'])}"
     ready = "yes" if overview["unready"] is None else f"no: {overview['unready']}"
     return [f"{title}{up:>{max(len(up) + 1, COLUMNS - len(title))}}", "", *_line("role", role), *_line("ready", ready)]
+
+
+def guard_rails(found: Json | None, base: str, *, needs_token: bool) -> list[str]:
+    """A replica that waits for a decision, loudly and with the lines that decide; how far a delayed one is."""
+    if found is None:
+        return []
+    guard, delay = found["guard"], found["delay"]
+    lines: list[str] = []
+    if guard["state"] == "stopped":
+        lines += _line("GUARD", "STOPPED: nothing is replicated until you decide", guard["reason"])
+        lines += ["take what the primary has, and lose what is here:"]
+        lines += _curl(needs_token, "-X POST", f"{base}/v1/guard", "-d decision=accept")
+        lines += ["become a primary with what is here:"]
+        lines += _curl(needs_token, "-X POST", f"{base}/v1/guard", "-d decision=promote")
+    if delay["state"] == "off":
+        return lines
+    waits = f"{size(delay['pending_bytes'])} received and not applied"
+    if delay["oldest_seconds"] is not None:
+        waits += f", the oldest {_ago(delay['oldest_seconds'])}"
+    if delay["full"]:
+        waits += "; FULL: the primary is read no further"
+    if delay["state"] == "held":
+        lines += _line(
+            "DELAY", f"HELD before offset {delay['stop_before']}: nothing is applied until you decide", waits
+        )
+        lines += ["become a primary with what is applied:"]
+        lines += _curl(needs_token, "-X POST", f"{base}/v1/replicaof", "-d no_one=true")
+        lines += ["go on:"]
+        lines += _curl(needs_token, "-X POST", f"{base}/v1/delay", "-d resume=true")
+    else:
+        stop = f"; stops before offset {delay['stop_before']}" if delay["stop_before"] else ""
+        lines += _line("delay", f"{duration(delay['delay_seconds'])}{stop}", waits)
+    lines += ["what waits:"]
+    lines += _curl(needs_token, f"{base}/v1/delay")
+    return lines
 
 
 def identity(replication: Json) -> list[str]:
@@ -85,7 +121,7 @@ def link(found: Json | None) -> list[str]:
         lines += _line("sync", _progress(found["sync"]))
         if found["sync"]["percent"] is not None:
             lines += _line("", bar(found["sync"]["percent"] / 100))
-    if found["last_error"]:
+    if found["last_error"] and found["guard"]["state"] != "stopped":
         lines += _line("last error", found["last_error"])
     return lines
 
@@ -188,10 +224,9 @@ def _moment(at_ms: int) -> str:
 def acts(replication: Json, base: str, *, needs_token: bool) -> list[str]:
     """The curl lines that act, and those that look closer."""
     first = replication["replicas"][0]["id"] if replication["replicas"] else "ID"
-    token = ['-H "Authorization: Bearer $TOKEN"'] if needs_token else []
 
     def curl(*words: str) -> Iterator[str]:
-        return _command(["curl", *token, *words])
+        return _curl(needs_token, *words)
 
     lines = ["follow another primary (add '?wait=30' to wait until the link is up):"]
     lines += curl("-X POST", f"{base}/v1/replicaof", "-d host=HOST", "-d port=PORT")
@@ -244,6 +279,11 @@ def _table(rows: Sequence[tuple[str, ...]], right: set[int]) -> list[str]:
         ]
         lines.append(("  " + "  ".join(cells)).rstrip())
     return lines
+
+
+def _curl(needs_token: bool, *words: str) -> Iterator[str]:
+    token = ['-H "Authorization: Bearer $TOKEN"'] if needs_token else []
+    return _command(["curl", *token, *words])
 
 
 def _command(words: list[str]) -> Iterator[str]:

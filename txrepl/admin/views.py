@@ -78,8 +78,42 @@ def link(node: Node, now_ms: int) -> Json | None:
         "last_error": printable(found.last_error) or None,
         "resumable": found.resumable,
         "behind": {"least_bytes": behind.least_bytes, "most_ms": behind.most_ms},
+        "guard": guard(node),
+        "delay": delay(node, now_ms),
         "sync": _sync(found.transfer, now_ms),
         "handshake": [{"step": step.state.name.lower(), "at_ms": step.at_ms} for step in found.steps],
+    }
+
+
+def guard(node: Node) -> Json:
+    """Whether a full sync was not taken, and why."""
+    found, stop = node.guard, node.guard.stop
+    return {
+        "state": "stopped" if stop is not None else "watching" if found.is_on else "off",
+        "cause": None if stop is None else stop.cause.value,
+        "reason": None if stop is None else printable(stop.reason),
+        "at_ms": None if stop is None else stop.at_ms,
+        "keys": None if stop is None else stop.keys,
+        "primary_replid": None if stop is None or stop.replid is None else printable(stop.replid),
+        "primary_offset": None if stop is None or stop.offset < 0 else stop.offset,
+    }
+
+
+def delay(node: Node, now_ms: int) -> Json:
+    """What a delayed replica holds back."""
+    found = node.delay
+    oldest_ms, due_ms = found.oldest_ms, found.next_due_ms
+    return {
+        "state": "held" if found.is_held else "running" if found.is_active else "off",
+        "delay_seconds": found.delay_ms // 1000,
+        "stop_before": found.stop_before or None,
+        "applied_offset": node.feed.history.offset,
+        "received_offset": found.received_offset,
+        "pending_bytes": found.pending_bytes,
+        "max_bytes": found.max_bytes,
+        "full": found.is_full,
+        "oldest_seconds": None if oldest_ms is None else seconds_since(oldest_ms, now_ms),
+        "next_in_seconds": None if due_ms is None else seconds_since(now_ms, due_ms),
     }
 
 
@@ -231,6 +265,10 @@ def unready(node: Node) -> str | None:
         return "receiving a full sync from the primary"
     if node.loading is not None:
         return "loading the dataset"
+    if node.guard.stop is not None:
+        return "the link to the primary is stopped, see /v1/guard"
+    if node.delay.is_held and node.link.host:
+        return f"held before offset {node.delay.stop_before} (replica-delay-stop-before)"
     if node.link.host and not node.link.is_up:
         return f"the link to the primary is down ({node.link.state.role_word})"
     return None

@@ -352,7 +352,7 @@ def _as_replica(server: Server) -> Section:
         "master_link_status": "up" if link.is_up else "down",
         "master_last_io_seconds_ago": str(silent_s),
         "master_sync_in_progress": str(int(link.state is LinkState.TRANSFER)),
-        "slave_read_repl_offset": str(max(offset, link.read_offset)),
+        "slave_read_repl_offset": str(max(offset, link.read_offset, server.delay.received_offset)),
         "slave_repl_offset": str(offset),
     }
     transfer = link.transfer
@@ -368,11 +368,31 @@ def _as_replica(server: Server) -> Section:
     if not link.is_up:
         down_s = max(0, now_ms - link.down_since_ms) // 1000 if link.down_since_ms else -1
         section["master_link_down_since_seconds"] = str(down_s)
+    section |= _guard_rails(server)
     return section | {
         "slave_priority": str(settings.priority),
         "slave_read_only": str(int(settings.read_only)),
         "replica_announced": str(int(server.config.get_bool("replica-announced"))),
     }
+
+
+def _guard_rails(server: Server) -> Section:
+    """What a replica with `replica-delay` or `replica-empty-primary-guard` has more; nothing for others."""
+    delay, stop = server.delay, server.guard.stop
+    section: Section = {}
+    if delay.is_active:
+        oldest_ms = delay.oldest_ms
+        section["replica_delay"] = str(delay.delay_ms // 1000)
+        section["replica_delay_state"] = "held" if delay.is_held else "running"
+        section["replica_delay_pending_bytes"] = str(delay.pending_bytes)
+        section["replica_delay_oldest_ms"] = str(max(0, server.keyspace.now_ms - oldest_ms) if oldest_ms else 0)
+        section["replica_delay_stop_before"] = str(delay.stop_before)
+    if server.guard.is_on or stop is not None:
+        section["replica_guard"] = "watching" if stop is None else "stopped"
+    if stop is not None:
+        section["replica_guard_cause"] = stop.cause.value
+        section["replica_guard_reason"] = stop.reason
+    return section
 
 
 def _cpu(server: Server, process: Process) -> Section:

@@ -116,6 +116,8 @@ def _take_over(s: Session, replid: bytes) -> None:
         raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
     if shown.lower() != server.feed.history.replid.lower():
         raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
+    if server.delay.is_active:
+        raise CommandError("ERR PSYNC FAILOVER can't be sent to a delayed replica: it has not applied all it received.")
     server.promote(describe(s), asked="failover request")
 
 

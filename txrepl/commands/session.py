@@ -16,8 +16,10 @@ from txrepl.commands.table import CommandTable
 from txrepl.config import Config
 from txrepl.keyspace.database import Database, Keyspace
 from txrepl.persistence.saver import Saver
+from txrepl.replication.delay import Delay
 from txrepl.replication.failover import Failover
 from txrepl.replication.feed import Feed
+from txrepl.replication.guard import Guard
 from txrepl.replication.link import Link
 from txrepl.replication.primary import Primary
 from txrepl.replication.replica import Replica
@@ -140,7 +142,7 @@ class Server(Protocol):
         config: the directives.
         table: the commands.
         sessions: the connected clients by id.
-        feed, primary, link, settings, failover: replication.
+        feed, primary, link, settings, failover, delay, guard: replication.
         saver: what was saved when.
         migrations: the MIGRATEs under way.
         stats: INFO's counters.
@@ -161,6 +163,8 @@ class Server(Protocol):
     link: Link
     settings: Settings
     failover: Failover
+    delay: Delay
+    guard: Guard
     saver: Saver
     migrations: Migrations
     stats: Stats

@@ -42,6 +42,7 @@ class LinkProtocol(protocol.Protocol):
         self.receive: Callable[[bytes], None] | None = None
         self.closed: defer.Deferred[None] = defer.Deferred()
         self._lost = False
+        self.rests = False
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Bytes from the primary."""
@@ -104,6 +105,18 @@ class LinkProtocol(protocol.Protocol):
         finally:
             if timer.active():
                 timer.cancel()
+
+    def rest(self) -> None:
+        """Read no further for now; the primary's silence is our doing."""
+        self.rests = True
+        self.transport.pauseProducing()
+
+    def go_on(self) -> None:
+        """Read on after `rest`."""
+        if self.rests and not self._lost:
+            self.rests = False
+            self._node.primary_spoke(0)
+            self.transport.resumeProducing()
 
     def take_buffer(self) -> bytes:
         """What came after the last line."""
@@ -178,6 +191,8 @@ class PrimaryLink:
             if turn != self._turn:
                 return
             self._drop_wire()
+            if node.guard.stop is not None:
+                return  # until somebody decides
             await task.deferLater(self._clock, RETRY_S)
             node.log("notice", f"Reconnecting to MASTER {node.link.host}:{node.link.port} after failure")
 
@@ -265,7 +280,7 @@ class PrimaryLink:
         with quiet_collector():
             await finished
         node.resynchronized(loaders[0], outcome)
-        self.acknowledge(node.feed.history.offset)
+        self.acknowledge(node.delay.received_offset)
         return bulk.rest + wire.take_buffer()
 
     async def _follow(self, wire: LinkProtocol, rest: bytes) -> None:
@@ -281,6 +296,8 @@ class PrimaryLink:
                 node.discard_history()
                 node.log("warning", str(error))
                 broken.callback(str(error))
+            if node.delay.is_full:
+                wire.rest()  # the heartbeat sees when there is room
 
         wire.receive = receive
         if rest:
@@ -297,7 +314,9 @@ class PrimaryLink:
         node, wire = self._node, self._wire
         if wire is None:
             return
-        silent_ms = node.now() - node.link.last_io_ms
+        if wire.rests and node.link.is_up and not node.delay.is_full:
+            wire.go_on()
+        silent_ms = 0 if wire.rests else node.now() - node.link.last_io_ms
         if silent_ms > node.settings.timeout_s * 1000:
             if node.link.state is LinkState.TRANSFER:
                 node.log(
@@ -311,7 +330,7 @@ class PrimaryLink:
         elif node.link.state is LinkState.TRANSFER:
             wire.transport.write(b"\n")
         elif node.link.state is LinkState.CONNECTED:
-            self.acknowledge(node.feed.history.offset)
+            self.acknowledge(node.delay.received_offset)
 
 
 def _ignore(data: bytes) -> None:
