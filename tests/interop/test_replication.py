@@ -343,6 +343,23 @@ def test_waitaof_answers_like_valkey_without_an_append_only_file(run: Run) -> No
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("upper", ["redis70", SUBJECT])
+def test_wait_is_for_the_clients_own_writes(run: Run, upper: str) -> None:
+    """Another client's write that no replica has does not hold back one whose writes are acknowledged."""
+    primary = run(upper, **NO_PINGS)
+    replica = run("redis70", replicaof=("127.0.0.1", primary.port))
+    assert_equal(primary, replica)
+    with primary.connect() as first, primary.connect() as second:
+        first.command("SET", "k", "first")
+        assert first.command("WAIT", 1, 5_000) == 1
+        replica.pause()
+        second.command("SET", "k", "second")
+        assert first.command("WAIT", 1, 0) == 1
+        assert second.command("WAIT", 1, 50) == 0
+        replica.resume()
+        assert second.command("WAIT", 1, 5_000) == 1
+
+
 def test_http_repoints_and_promotes_a_running_replica(run: Run, kind: str) -> None:
     """POST /v1/replicaof moves txrepl to another primary, then to none, and its replica follows by partial resync."""
     first, second = run(kind), run(kind)

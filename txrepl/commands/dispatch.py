@@ -167,6 +167,7 @@ class Dispatcher:
                         reply = self._broken(command, error)
                     if keyspace.dirty != dirty or keyspace.effects:
                         self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+                        session.written_offset = self.server.feed.history.offset
                     command.calls += 1
                     now = perf_counter_ns()
                     command.nanoseconds += now - started
@@ -256,6 +257,7 @@ class Dispatcher:
         reply = self._run(session, command, argv)
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+            session.written_offset = self.server.feed.history.offset
         command.nanoseconds += perf_counter_ns() - started
         return reply
 
@@ -491,5 +493,6 @@ class Dispatcher:
         reply = self._run(session, command, argv)
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
+            session.written_offset = self.server.feed.history.offset
         if not isinstance(reply, Blocked):
             self.unblock(session, reply)

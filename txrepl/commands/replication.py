@@ -283,21 +283,17 @@ def wait(s: Session, argv: list[bytes]) -> Reply:
     wanted = integer(argv[1])
     limit_ms = _wait_timeout(argv[2])
     primary = s.server.primary
-    offset = s.server.feed.history.offset
-    if s.waiting is not None:
-        offset = s.waiting_offset
+    offset = s.written_offset
     reached = primary.acknowledging(offset)
     if reached >= wanted or not s.may_block or s.flags & IN_MULTI:
         return reached
-    if s.waiting is None:
-        s.waiting_offset = offset
-        s.server.request_acknowledgements()
+    s.server.request_acknowledgements()
     return Blocked(
         [],
         limit_ms,
-        lambda: primary.acknowledging(s.waiting_offset),
+        lambda: primary.acknowledging(offset),
         kind="replicas",
-        is_met=lambda: primary.acknowledging(s.waiting_offset) >= wanted,
+        is_met=lambda: primary.acknowledging(offset) >= wanted,
     )
 
 
@@ -324,11 +320,10 @@ def waitaof(s: Session, argv: list[bytes]) -> Reply:
     if local:
         raise CommandError("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
     primary = s.server.primary
-    offset = s.server.feed.history.offset
+    offset = s.written_offset
     reached = primary.fsyncing(offset)
     if reached >= wanted or not s.may_block or s.flags & IN_MULTI:
         return [0, reached]
-    s.waiting_offset = offset
     s.server.request_acknowledgements()
     return Blocked(
         [],

@@ -272,7 +272,7 @@ class Session:
         watched: (database number, key) that WATCH guards.
         channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
         waiting, waiting_argv: what the session is blocked on, and the command to run again.
-        waiting_offset: the offset that WAIT wants acknowledged.
+        written_offset: the last byte of the stream that its last write took (`woff`): what WAIT wants acknowledged.
         replica: what the peer said of itself by REPLCONF, and its state once it is attached.
     """
 
@@ -301,8 +301,8 @@ class Session:
         "user",
         "waiting",
         "waiting_argv",
-        "waiting_offset",
         "watched",
+        "written_offset",
     )
 
     def __init__(self, server: Server, number: int, outlet: Outlet | None = None) -> None:
@@ -322,7 +322,7 @@ class Session:
         self.timer: Timer | None = None
         self.waiting: Blocked | None = None
         self.waiting_argv: list[bytes] = []
-        self.waiting_offset: int = 0
+        self.written_offset: int = 0
         self.name: bytes = b""
         self.user: bytes = b"default"
         self.lib_name: bytes = b""
