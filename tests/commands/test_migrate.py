@@ -591,8 +591,10 @@ def test_wait_still_counts_plain_acknowledgements() -> None:
     world, client = filled()
     replica = attached(world)
     other = world.client("127.0.0.1:5001")
-    client.say("WAIT 1 0")
-    other.say("WAITAOF 0 1 0")
+    client.say("SET mine 1", "WAIT 1 0")
+    client.sent = b""
+    other.say("SET theirs 1", "WAITAOF 0 1 0")
+    other.sent = b""
     offset = world.node.feed.history.offset
     replica.say(f"REPLCONF ACK {offset}")
     assert (client.sent, other.sent) == (b":1\r\n", b"")
