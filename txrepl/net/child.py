@@ -119,8 +119,10 @@ class PipeReader:
             self._end()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """The writer has closed the pipe, and nothing is left in it."""
-        self._end()
+        """The reactor saw a hang-up, of this pipe or of one that had the same descriptor a moment ago: look."""
+        if self._open:
+            self._reactor.addReader(self)
+            self.doRead()
 
     def _end(self) -> None:
         if self._open:
