@@ -85,7 +85,7 @@ def _write_pid(path: str, log: Log) -> None:
 
 
 def _catch_signals(server: RedisService, reactor: Any) -> None:
-    """SIGTERM and SIGINT shut down as SHUTDOWN does; a second SIGINT ends at once."""
+    """SIGTERM and SIGINT shut down as SHUTDOWN does, as `shutdown-on-*` says; a second SIGINT ends at once."""
     seen: list[int] = []
 
     def caught(number: int, frame: object) -> None:
@@ -95,17 +95,18 @@ def _catch_signals(server: RedisService, reactor: Any) -> None:
         seen.append(number)
         name = "SIGINT" if number == signal.SIGINT else "SIGTERM"
         server.log("warning", f"Received {name} scheduling shutdown...")
-        reactor.callFromThread(_shut_down, server)
+        reactor.callFromThread(_shut_down, server, server.config[f"shutdown-on-{name.lower()}"])
 
     signal.signal(signal.SIGTERM, caught)
     signal.signal(signal.SIGINT, caught)
 
 
-def _shut_down(server: RedisService) -> None:
+def _shut_down(server: RedisService, words: Sequence[str]) -> None:
+    save = True if "save" in words else False if "nosave" in words else None
     try:
-        server.node.shut_down(save=None, now=False, force=False)
+        server.node.shut_down(save=save, now="now" in words, force="force" in words)
     except CommandError:
-        server.log("warning", "SIGTERM received but errors trying to shut down the server, check the logs")
+        pass  # the log tells, and the server goes on
 
 
 def _daemonize() -> None:

@@ -22,7 +22,7 @@ from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.table import MAY_REPLICATE, WRITE
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
-from txrepl.errors import CommandError, ReplicationError
+from txrepl.errors import CommandError, RdbError, ReplicationError
 from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.persistence.saver import Saver
 from txrepl.persistence.snapshot import Loader, origin_aux
@@ -48,6 +48,7 @@ from txrepl.replication.primary import Primary, Snapshots
 from txrepl.replication.psync import Condition, PsyncDecision, understand
 from txrepl.replication.replica import Replica, ReplicaOutlet
 from txrepl.replication.settings import Settings
+from txrepl.replication.shutdown import Shutdown
 from txrepl.replication.states import LinkState
 from txrepl.replication.stream import Stream
 from txrepl.resp.replies import Reply
@@ -58,6 +59,7 @@ EXPIRE_SLICE: Final = 400
 WRITES: Final = WRITE | MAY_REPLICATE
 """The commands that a pause of writes holds back."""
 
+SHUTDOWN_FAILED: Final = "ERR Errors trying to SHUTDOWN. Check logs."
 UNBLOCKED: Final = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 
 
@@ -91,6 +93,9 @@ class Host(Protocol):
 
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server."""
+
+    def panic(self, reason: str) -> None:
+        """End the process on the spot, as one whose data may be wrong; does not return."""
 
 
 class SaveHost(Snapshots, Protocol):
@@ -163,6 +168,7 @@ class Node:
         self.expires_actively = True
         self.cron_paused = False
         self.failover = Failover(self.primary, self, log, now)
+        self.shutdown = Shutdown(self.primary, self, log, now)
         self._pause_until_ms = 0
         self._pause_flags = 0
         self._pause_timer: Timer | None = None
@@ -237,9 +243,10 @@ class Node:
         self._hold_back()
 
     def _hold_back(self) -> None:
-        """Hold back what CLIENT PAUSE and a failover want held back, each for itself; what neither wants goes on."""
+        """Hold back what CLIENT PAUSE, a failover and a shutdown want held back; what none of them wants goes on."""
         before = self.dispatcher.pause_flags
-        flags = self._pause_flags | (WRITES if self.failover.is_under_way else 0)
+        still = self.failover.is_under_way or self.shutdown.is_waiting
+        flags = self._pause_flags | (WRITES if still else 0)
         self.dispatcher.pause_flags = flags
         self.refresh_gate()
         if flags & before != before:
@@ -324,6 +331,10 @@ class Node:
         still = follows or self.dispatcher.pause_flags  # a pause promises that the dataset does not change
         self.keyspace.expiry = int(Expiry.HIDE if still else Expiry.DELETE)
         self.propagation.muted = follows
+        if not follows or self.settings.read_only:
+            self.keyspace.local_expires = None
+        elif self.keyspace.local_expires is None:
+            self.keyspace.local_expires = []
         self.primary.follows = follows
         self.dispatcher.set_gate(
             read_only=follows and self.settings.read_only,
@@ -425,6 +436,8 @@ class Node:
         link.host = ""
         link.port = 0
         link.state = LinkState.NONE
+        if link.resumable:
+            self.log("notice", "Discarding previously cached master state.")
         link.resumable = False
         link.down_since_ms = 0
         self.primary.drop_all()
@@ -442,7 +455,7 @@ class Node:
         self._remember_role()
 
     def hold_writes(self) -> None:
-        """A failover has begun or ended."""
+        """A failover has begun or ended, or the wait of a shutdown."""
         self._hold_back()
         if self.failover.is_waiting:
             self.later(0, self.failover.check)
@@ -474,6 +487,9 @@ class Node:
         """Close the connection to the primary; the history stays good for a partial resync."""
         assert self.host is not None
         self.host.drop_primary()
+        if self.link.is_up:
+            self.log("notice", "Connection with master lost.")
+            self.log("notice", "Caching the disconnected master state.")
         self._end_stream()
         if self.link.transfer is not None:
             self._abandon_transfer()
@@ -556,11 +572,12 @@ class Node:
             discard_transaction(session)
         self._stream = None
         self._stream_session = None
+        self.link.read_offset = 0
 
     # -- a full sync --------------------------------------------------------------------------------------------
 
     def full_sync_promised(self, outcome: Outcome) -> None:
-        """The primary will send everything: our history ends, unless it may turn out that nothing is to be loaded.
+        """The primary will send everything; until that has proven readable our data and history stay.
 
         Raises:
             ReplicationError: it must not, as `guard` says.
@@ -574,25 +591,45 @@ class Node:
             refused = self.guard.check_promised(self.delay.stop_before, outcome, keys, now_ms)
             if refused:
                 raise ReplicationError(refused)
-            if not self.guard.is_watching:
-                self.log("notice", "Discarding previously cached master state.")
-                self.link.resumable = False
         self.link.transfer = Transfer(now_ms, now_ms)
         self.link_entered(LinkState.TRANSFER)
 
-    def transfer_begun(self, total_bytes: int) -> Loader:
-        """The bulk begins; it is loaded as it comes, into a keyspace of its own."""
+    def transfer_begun(self, total_bytes: int) -> bool:
+        """The bulk begins (`useDisklessLoad`).
+
+        Returns:
+            True if it is to be received to a file first.
+        """
         transfer = self.link.transfer
         assert transfer is not None
         transfer.bulk_ms = self.now()
         transfer.total_bytes = total_bytes
-        if total_bytes:
-            self.log("notice", f"MASTER <-> REPLICA sync: receiving {total_bytes} bytes from master to parser")
-        else:
-            self.log("notice", "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser")
+        how = self.config.get_str("repl-diskless-load")
+        transfer.how = "disabled" if how == "on-empty-db" and self.keyspace.counts()[0] else how
+        if transfer.how == "flush-before-load" and self.guard.is_watching:
+            transfer.how = "disabled"  # nothing may be dropped before it is known that something comes
+        what = f"{total_bytes} bytes from master" if total_bytes else "streamed RDB from master with EOF"
+        target = "disk" if transfer.to_disk else "parser"
+        self.log("notice", f"MASTER <-> REPLICA sync: receiving {what} to {target}")
+        return transfer.to_disk
+
+    def load_begun(self, total_bytes: int, outcome: Outcome) -> Loader:
+        """The RDB is loaded from here on, into a keyspace of its own.
+
+        With `swapdb` the old data is served meanwhile if it is of the same history; with `flush-before-load` it is
+        dropped now, for want of memory for both; else it stays, unserved, until the new data is complete.
+        """
+        transfer = self.link.transfer
+        assert transfer is not None
+        self._stop_save(transfer)
+        if transfer.how != "swapdb":
+            self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")
+        if transfer.how == "flush-before-load":
+            self._part_from_history()
+            self.keyspace.adopt(Keyspace(len(self.keyspace.databases), self.keyspace.rng))
         self.log("notice", "MASTER <-> REPLICA sync: Loading DB in memory")
-        served = self.config.get_str("repl-diskless-load") == "swapdb"
-        self.loading = Loading(self.now(), total_bytes, served=served)
+        same_history = self.feed.history.replid == outcome.replid
+        self.loading = Loading(self.now(), total_bytes, served=transfer.how == "swapdb" and same_history)
         self.refresh_gate()
         return Loader(
             len(self.keyspace.databases),
@@ -610,6 +647,53 @@ class Node:
         transfer.last_io_ms = self.now()
         if self.loading is not None:
             self.loading.read_bytes = read_bytes
+
+    def load_moved(self, read_bytes: int) -> None:
+        """So many bytes of a file are loaded."""
+        if self.loading is not None:
+            self.loading.read_bytes = read_bytes
+
+    def load_failed(self, error: RdbError) -> None:
+        """The RDB cannot be read."""
+        transfer = self.link.transfer
+        assert transfer is not None
+        self.log("warning", f"Internal error in RDB reading offset {error.position} -> {error.reason}")
+        source = "disk" if transfer.to_disk else "socket"
+        kept = "the old data is gone" if transfer.how == "flush-before-load" else "the old data is kept"
+        self.log("warning", f"Failed trying to load the MASTER synchronization DB from {source}, {kept}")
+        if transfer.how == "swapdb":
+            self.log("notice", "MASTER <-> REPLICA sync: Discarding temporary DB in background")
+
+    def keeps_sync_file(self) -> bool:
+        """Whether the file of a full sync becomes the dump file: unless the server is to leave none behind."""
+        if self.config.get_bool("rdb-del-sync-files") and not self.saver.points:
+            self.log("notice", "Removing the RDB file obtained from the master. This replica has persistence disabled")
+            return False
+        return True
+
+    def _stop_save(self, transfer: Transfer) -> None:
+        """End a background save of the old data: it would take the place of the new (`killRDBChild`)."""
+        assert self.host is not None
+        if self.saver.started_ms is None:
+            return
+        if transfer.to_disk:
+            self.log(
+                "notice",
+                "Replica is about to load the RDB file received from the master, but there is a pending RDB child "
+                "running. Killing it to avoid any race",
+            )
+        self.saver.abandon()
+        self.host.snapshots.kill()
+
+    def _part_from_history(self) -> None:
+        """Our data will be another's: nobody can go on from what we were (`replicationAttachToNewMaster`)."""
+        if self.link.resumable:
+            self.log("notice", "Discarding previously cached master state.")
+        self.link.resumable = False
+        self.delay.clear()
+        self._end_stream()
+        self.primary.drop_all()
+        self.feed.close_backlog()
 
     def _abandon_transfer(self) -> None:
         self._count_transfer(Stage.BROKEN)
@@ -646,21 +730,25 @@ class Node:
         decisions.add(decision)
 
     def resynchronized(self, loader: Loader, outcome: Outcome) -> None:
-        """The bulk is loaded: its data and history are ours now (`replicationAttachToNewMaster`).
+        """The bulk is loaded: its data and history are ours now.
 
         Raises:
             ReplicationError: they must not be, as `guard` says; nothing has changed.
         """
+        transfer = self.link.transfer
+        assert transfer is not None
         keys = self.keyspace.counts()[0]
         refused = self.guard.check_received(loader.keys_loaded, outcome, keys, self.feed.history, self.now())
         if refused:
             raise ReplicationError(refused)
-        self.delay.clear()
-        self._end_stream()
-        self.primary.drop_all()
-        self.feed.close_backlog()
-        self.log("notice", "MASTER <-> REPLICA sync: Flushing old data")
+        self._part_from_history()
+        if transfer.how == "swapdb":
+            self.log("notice", "MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
         self.keyspace.adopt(loader.keyspace)
+        if transfer.how == "swapdb":
+            self.log("notice", "MASTER <-> REPLICA sync: Discarding old DB in background")
+        if not transfer.to_disk:
+            self.keyspace.dirty += 1  # no file holds the new data
         history = self.feed.history
         if history.replid != outcome.replid:
             self.primary.decisions.history_ended(history.replid, HistoryEnd.REPLACED)
@@ -699,6 +787,8 @@ class Node:
         if session is None:
             session = self._open_stream(database)
         session.address = f"{link.host}:{link.port}"
+        session.user = b"(superuser)"
+        session.created_ms = session.last_active_ms = self.now()
         link.down_since_ms = 0
         link.failures = 0
         link.last_error = ""
@@ -740,6 +830,7 @@ class Node:
             stream.receive(data)
         finally:
             keyspace.expiry = int(Expiry.HIDE if self.link.host else Expiry.DELETE)
+        self.link.read_offset = self.feed.history.offset + stream.unapplied_bytes
 
     def _apply(self, argv: list[bytes]) -> None:
         session = self._stream_session
@@ -754,6 +845,11 @@ class Node:
                 f"== CRITICAL == This replica is sending an error to its master: '{text}' "
                 f"after processing the command '{name}' (at offset {self.feed.history.offset})",
             )
+            if self.settings.read_only and self.config.get_str("propagation-error-behavior") != "ignore":
+                assert self.host is not None
+                self.host.panic(
+                    f"This replica panicked sending an error to its master after processing the command '{name}'"
+                )
 
     def _acknowledge(self, offset: int) -> None:
         assert self.host is not None
@@ -956,24 +1052,53 @@ class Node:
         self.saver.ended(self.now(), ok)
         self.refresh_gate()
 
-    def shut_down(self, *, save: bool | None, now: bool, force: bool) -> None:
-        """SHUTDOWN: end the server, saving first if asked to or if there are save points.
+    def shut_down(self, *, save: bool | None, now: bool, force: bool, final: bool = False) -> bool:
+        """SHUTDOWN: end the server, now or when its replicas have everything; saved if asked to or by save points.
+
+        Parameters:
+            save: None leaves it to the save points.
+            now: wait for no replica.
+            force: end it even if it cannot be saved.
+            final: it cannot be aborted.
+
+        Returns:
+            True if it waits for replicas.
 
         Raises:
             CommandError: the save failed, and it was not forced.
         """
-        assert self.host is not None
         wants_save = bool(self.saver.points) if save is None else save
-        if wants_save and self.loading is None:
+        timeout_ms = 0 if now else self.config.get_int("shutdown-timeout") * 1000
+        wants_save = wants_save and self.loading is None
+        if not self.shutdown.begin(timeout_ms, save=wants_save, force=force, final=final):
+            raise CommandError(SHUTDOWN_FAILED)
+        return self.shutdown.is_waiting
+
+    def shutdown_given_up(self) -> None:
+        """The server goes on: tell those who wait for its end."""
+        for session in self.dispatcher.waiters.of_kind("shutdown"):
+            self.unblock(session, CommandError(SHUTDOWN_FAILED))
+
+    def end(self, *, save: bool, force: bool) -> bool:
+        """Save if asked to, and end the server; False if it cannot be saved, and so goes on (`finishShutdown`)."""
+        assert self.host is not None
+        if self.host.snapshots.busy:
+            self.log("warning", "There is a child saving an .rdb. Killing it!")
+            self.saver.abandon()
+            self.host.snapshots.kill()
+        if save:
             self.log("notice", "Saving the final RDB snapshot before exiting.")
             try:
                 self.host.snapshots.save_now()
                 self.log("notice", "DB saved on disk")
             except OSError as error:
-                self.log("warning", f"Error trying to save the DB, can't exit: {error.strerror or error}")
+                self.log("warning", f"Error saving DB on disk: {error.strerror or error}")
                 if not force:
-                    raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from error
-        self.host.stop(save=wants_save, force=force or now)
+                    self.log("warning", "Error trying to save the DB, can't exit.")
+                    return False
+                self.log("warning", "Error trying to save the DB. Exit anyway.")
+        self.host.stop(save=save, force=force)
+        return True
 
     def flushed_all(self) -> None:
         """FLUSHALL has run: stop a snapshot of what is gone, save the empty dataset (`flushAllDataAndResetRDB`)."""
@@ -1054,6 +1179,11 @@ class Node:
         self.primary.left_alone()
 
     def _remember_load(self, loader: Loader) -> None:
+        version = loader.fact(b"redis-ver") or loader.fact(b"valkey-ver")
+        if version:
+            self.log("notice", f"Loading RDB produced by version {version}")
+        keys, expired = loader.keys_loaded, len(loader.expired)
+        self.log("notice", f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
         self.saver.loaded_keys = loader.keys_loaded
         self.saver.loaded_expired = len(loader.expired)
 
@@ -1067,6 +1197,9 @@ class Node:
         self.keyspace.now_ms = now_ms
         self._ticks += 1
         still = self.link.host or self.loading is not None or self.dispatcher.pause_flags
+        if self.expires_actively and self.keyspace.local_expires:
+            self.keyspace.expire_local(EXPIRE_SLICE)
+            self.propagation.flush(atomic=False)
         if self.expires_actively and not still:
             for db in self.keyspace.databases:
                 if db.expires:
@@ -1079,6 +1212,7 @@ class Node:
         self.stats.sample(now_ms)
         self._tick_saver(now_ms)
         self.failover.check()
+        self.shutdown.check()
         if self._ticks % 10 == 0:
             self.primary.tick()
         elif self.primary.waiting():

@@ -22,8 +22,8 @@ from txrepl.commands.stats import Loading
 from txrepl.config import Config
 from txrepl.directives import follow_directives
 from txrepl.errors import RdbError, TxreplError
+from txrepl.net.bulk import load_file
 from txrepl.net.clients import ClientFactory
-from txrepl.net.garbage import quiet_collector
 from txrepl.net.log import Log
 from txrepl.net.migration import Migrator
 from txrepl.net.primary_link import PrimaryLink
@@ -32,7 +32,6 @@ from txrepl.net.transport import WriteThroughPort
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 
-LOAD_SLICE_BYTES: Final = 64 * 1024
 PRESENTED: Final = "7.2.4"
 
 
@@ -78,6 +77,7 @@ class RedisService(service.Service):
         self._ports: list[Any] = []
         self._unix_path = ""
         self.stopping = False
+        self._left: defer.Deferred[None] | None = None
         follow_directives(self.node)
         config.subscribe("loglevel", self._log_level)
         self.resp_port = 0
@@ -185,33 +185,22 @@ class RedisService(service.Service):
                 checksum=self.config.get_bool("rdbchecksum"),
             )
             try:
-                await self._load_file(path, loader)
+                loading = node.loading
+                assert loading is not None
+                loading.total_bytes = os.path.getsize(path)
+                with open(path, "rb") as file:
+                    await load_file(file, loader, self.config, self._reactor, node.load_moved)
             except (RdbError, OSError) as error:
                 raise StartError(f"Fatal error loading the DB {path}: {_reason(error)}. Exiting.") from error
             node.keyspace.adopt(loader.keyspace)
             node.restore_origin(loader)
             node.saver.saved_dirty = node.keyspace.dirty
-            self.log(
-                "notice",
-                f"Done loading RDB, keys loaded: {loader.keys_loaded}, keys expired: {len(loader.expired)}.",
-            )
             self.log("notice", f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
         node.loading = None
         node.refresh_gate()
         self.log("notice", "Ready to accept connections tcp")
         if node.link.host:
             node.begin_following()
-
-    async def _load_file(self, path: str, loader: Loader) -> None:
-        loading = self.node.loading
-        assert loading is not None
-        loading.total_bytes = os.path.getsize(path)
-        with open(path, "rb") as file, quiet_collector():
-            while data := file.read(LOAD_SLICE_BYTES):
-                loader.feed(data)
-                loading.read_bytes += len(data)
-                await task.deferLater(self._reactor, 0)
-        loader.reader.finish()
 
     # -- what the node asks for
 
@@ -253,30 +242,35 @@ class RedisService(service.Service):
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server; what had to be saved is saved."""
         self.stopping = True
-        if self.snapshots.busy:
-            self.log("warning", "There is a child saving an .rdb. Killing it!")
-            self.snapshots.kill()
         self.log("warning", "Redis is now ready to exit, bye bye...")
         self._reactor.callLater(0, self._end)
 
+    def panic(self, reason: str) -> None:
+        """End the process on the spot: nothing is saved, nobody is told."""
+        self.log("warning", reason)
+        if self.snapshots.busy:
+            self.snapshots.kill()
+        os._exit(1)
+
     def _end(self) -> None:
-        if self._reactor.running:
+        waiting, self._left = self._left, None
+        if waiting is not None:
+            waiting.callback(None)
+        elif self._reactor.running:
             self._reactor.stop()
 
     # -- stopping
 
-    def _save_at_end(self) -> None:
-        self.log("notice", "Saving the final RDB snapshot before exiting.")
-        try:
-            self.snapshots.save_now()
-            self.log("notice", "DB saved on disk")
-        except OSError as error:
-            self.log("warning", f"Error saving DB on disk: {error.strerror or error}")
-
     def stopService(self) -> Any:  # noqa: N802
-        """Save if there are save points, then close everything."""
-        if not self.stopping and self.node.saver.points and self.node.loading is None:
-            self._save_at_end()
+        """Shut down as SHUTDOWN does if that was not done (`twistd` is ending), then close everything."""
+        if self.stopping or not self._ticker.running:
+            return self._close()
+        self._left = defer.Deferred()
+        left = self._left.addCallback(lambda _: self._close())
+        self.node.shut_down(save=None, now=False, force=True, final=True)
+        return left
+
+    def _close(self) -> Any:
         if self._ticker.running:
             self._ticker.stop()
         self.link.stop()

@@ -180,7 +180,7 @@ def test_a_primary_that_does_not_answer_a_step_is_left_after_repl_timeout(linked
     assert not wire.ended
     linked.clock.advance(0.1)
     assert wire.ended == "aborted"
-    assert linked.node.link.last_error == "no answer from the primary within 60 s"
+    assert linked.node.link.last_error == "Timeout connecting to the MASTER... no answer from the primary within 60 s"
     linked.clock.advance(1)
     assert len(linked.attempts) == 2
 

@@ -116,6 +116,8 @@ def _server(server: Server, process: Process) -> Section:
         "config_file": config.file_path or "",
         "io_threads_active": "0",
     }
+    if server.shutdown.deadline_ms is not None:
+        section["shutdown_in_milliseconds"] = str(max(0, server.shutdown.deadline_ms - now_ms))
     listeners = []
     if port:
         addresses = "".join(f",bind={address}" for address in config.bind)
@@ -212,7 +214,7 @@ def _persistence(server: Server, process: Process) -> Section:
         "current_save_keys_processed": "0",
         "current_save_keys_total": str(server.keyspace.counts()[0] if saver.started_ms is not None else 0),
         "rdb_changes_since_last_save": str(saver.changes(server.keyspace.dirty)),
-        "rdb_bgsave_in_progress": str(int(saver.started_ms is not None)),
+        "rdb_bgsave_in_progress": str(int(saver.started_ms is not None or server.primary.is_snapshot_under_way)),
         "rdb_last_save_time": str(saver.last_save_ms // 1000),
         "rdb_last_bgsave_status": "ok" if saver.last_ok else "err",
         "rdb_last_bgsave_time_sec": str(saver.last_duration_s),
@@ -287,7 +289,7 @@ def _stats(server: Server, process: Process) -> Section:
         "latest_fork_usec": str(stats.last_fork_us),
         "total_forks": str(stats.forks),
         "migrate_cached_sockets": str(server.migrations.cached_sockets),
-        "slave_expires_tracked_keys": "0",
+        "slave_expires_tracked_keys": str(len(keyspace.local_expires or ())),
         "active_defrag_hits": "0",
         "active_defrag_misses": "0",
         "active_defrag_key_hits": "0",

@@ -6,7 +6,7 @@ from typing import Final
 
 from txrepl import __version__
 from txrepl.commands.arguments import integer
-from txrepl.commands.session import Session
+from txrepl.commands.session import Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.config import PRESENTED_VERSION
 from txrepl.errors import SYNTAX, CommandError
@@ -203,10 +203,12 @@ def shutdown(s: Session, argv: list[bytes]) -> Reply:
     if {b"nosave", b"save"} <= words or (b"abort" in words and len(words) > 1):
         raise CommandError(SYNTAX)
     if b"abort" in words:
-        raise CommandError("ERR No shutdown in progress.")  # one that was asked for does not wait
+        if not s.server.shutdown.abort():
+            raise CommandError("ERR No shutdown in progress.")
+        return OK
     wants_save = True if b"save" in words else False if b"nosave" in words else None
-    s.server.shut_down(save=wants_save, now=b"now" in words, force=b"force" in words)
-    return NO_REPLY
+    waits = s.server.shut_down(save=wants_save, now=b"now" in words, force=b"force" in words)
+    return Blocked([], 0, kind="shutdown") if waits else NO_REPLY
 
 
 @family.command(

@@ -24,6 +24,7 @@ from txrepl.replication.link import Link
 from txrepl.replication.primary import Primary
 from txrepl.replication.replica import Replica
 from txrepl.replication.settings import Settings
+from txrepl.replication.shutdown import Shutdown
 from txrepl.resp.replies import NULL_ARRAY, NoReply, Reply
 
 # What a session is in the middle of; any bit set takes a command off the fast path.
@@ -163,6 +164,7 @@ class Server(Protocol):
     link: Link
     settings: Settings
     failover: Failover
+    shutdown: Shutdown
     delay: Delay
     guard: Guard
     saver: Saver
@@ -236,8 +238,8 @@ class Server(Protocol):
             CommandError: it cannot be started.
         """
 
-    def shut_down(self, *, save: bool | None, now: bool, force: bool) -> None:
-        """SHUTDOWN.
+    def shut_down(self, *, save: bool | None, now: bool, force: bool) -> bool:
+        """SHUTDOWN; True if it waits for replicas.
 
         Raises:
             CommandError: it was refused.

@@ -233,14 +233,16 @@ class Choice(Kind[str]):
     Parameters:
         names: every word, in the order in which Redis lists them.
         same: words that mean another one (`yes` for `relative`), as pairs of word and meaning.
+        quiet: further words (Valkey's), which the refusal of others does not list.
     """
 
     names: tuple[str, ...]
     same: tuple[tuple[str, str], ...] = ()
+    quiet: tuple[str, ...] = ()
 
     def parse(self, words: Sequence[str], current: str) -> str:
         word = words[0].lower()
-        if word not in self.names:
+        if word not in self.names and word not in self.quiet:
             raise ConfigError("argument(s) must be one of the following: " + ", ".join(self.names))
         return dict(self.same).get(word, word)
 

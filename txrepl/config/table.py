@@ -240,12 +240,17 @@ _REPLICATION: Final = (
     Spec("repl-diskless-sync", _BOOL, True),
     Spec("repl-diskless-sync-delay", _INT, 5),
     Spec("repl-diskless-sync-max-replicas", _INT, 0),
-    Spec("repl-diskless-load", Choice(("disabled", "on-empty-db", "swapdb")), "disabled", deny_loading=True),
+    Spec(
+        "repl-diskless-load",
+        Choice(("disabled", "on-empty-db", "swapdb"), quiet=("flush-before-load",)),
+        "disabled",
+        deny_loading=True,
+    ),
     Spec("repl-backlog-size", Memory(1, LONG_MAX, clamp_low=16 * 1024), 1024 * 1024),
     Spec("repl-backlog-ttl", _LONG, 3600),
     Spec("min-replicas-to-write", _INT, 0, alias="min-slaves-to-write"),
     Spec("min-replicas-max-lag", _INT, 10, alias="min-slaves-max-lag"),
-    Spec("propagation-error-behavior", Choice(("ignore", "panic", "panic-on-replicas")), "ignore", honoured=False),
+    Spec("propagation-error-behavior", Choice(("ignore", "panic", "panic-on-replicas")), "ignore"),
 )
 
 _SECURITY: Final = (

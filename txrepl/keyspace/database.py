@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from enum import IntEnum
+from heapq import heappop, heappush
 from typing import Final
 
 from txrepl.errors import WRONG_TYPE, CommandError
@@ -107,6 +108,8 @@ class Keyspace:
         has_field_deadlines: some hash may have fields that expire; who gives a hash deadlines sets it.
         module_aux: (module id, when, payload) of modules' own data, kept alike.
         ready: keys that got elements while clients were blocked on them, in order.
+        local_expires: a heap of (deadline, database, key) that clients of a writable replica set, for no primary will
+            delete those keys (`slaveKeysWithExpire`); None everywhere else.
     """
 
     __slots__ = (
@@ -122,6 +125,7 @@ class Keyspace:
         "lazy_user_del",
         "lazy_user_flush",
         "limits",
+        "local_expires",
         "misses",
         "module_aux",
         "notify",
@@ -152,6 +156,7 @@ class Keyspace:
         self.has_field_deadlines: bool = False
         self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
+        self.local_expires: list[tuple[int, int, bytes]] | None = None
         self.databases: list[Database] = [Database(self, index) for index in range(databases)]
 
     def emit(self, index: int, *command: bytes) -> None:
@@ -179,9 +184,21 @@ class Keyspace:
                 if key in mine.data or key in theirs.data:
                     mine.touch(key)
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
+        if self.local_expires is not None:
+            self.local_expires = []
         self.functions = other.functions
         self.has_field_deadlines = other.has_field_deadlines
         self.module_aux = other.module_aux
+
+    def expire_local(self, limit: int) -> None:
+        """Delete up to `limit` due keys of a writable replica's own (`expireSlaveKeys`)."""
+        local = self.local_expires
+        while local and local[0][0] < self.now_ms and limit:
+            deadline_ms, number, key = heappop(local)
+            db = self.databases[number]
+            if db.expires.get(key) == deadline_ms:
+                db.expire_now(key)
+                limit -= 1
 
     def counts(self) -> tuple[int, int]:
         """How many keys there are, and how many of them expire."""
@@ -230,6 +247,8 @@ class Database:
         """The value for a writing command, None if absent or due."""
         value = self.data.get(key)
         if value is not None and self.expires and key in self.expires and self._is_gone(key):
+            if self.keyspace.local_expires is not None and key in self.data:
+                self.expire_now(key)  # a writable replica: what is written now is no part of the old value
             return None
         return value
 
@@ -355,6 +374,9 @@ class Database:
         """Give an existing key a deadline (unix ms)."""
         self.expires[key] = deadline_ms
         self.wheel.add(key, deadline_ms)
+        local = self.keyspace.local_expires
+        if local is not None and self.keyspace.expiry == Expiry.HIDE:
+            heappush(local, (deadline_ms, self.number, key))
 
     def persist(self, key: bytes) -> bool:
         """Take the key's deadline away; False if it had none."""

@@ -224,17 +224,22 @@ class Client(protocol.Protocol):
 
     def send_file(self, path: str, size_bytes: int) -> None:
         """Send a snapshot file."""
-        self._flush_out()
+        self._begin_sync()
         self._replica_sender().send_file(path, size_bytes)
 
     def begin_bulk(self, flow: Any) -> None:
         """A snapshot is about to be written; `flow` is told when the connection is full."""
-        self._flush_out()
+        self._begin_sync()
         self.transport.registerProducer(flow, True)
 
     def end_bulk(self) -> None:
         """The snapshot is written."""
         self.transport.unregisterProducer()
+
+    def _begin_sync(self) -> None:
+        if self._node.config.get_bool("repl-disable-tcp-nodelay") and hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(False)
+        self._flush_out()
 
     def _flush_out(self) -> None:
         if self._out:

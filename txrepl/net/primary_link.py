@@ -17,11 +17,10 @@ from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.python.failure import Failure
 
 from txrepl.errors import RdbError, ReplicationError, SyncRefusedError
-from txrepl.net.garbage import quiet_collector
+from txrepl.net.full_sync import FullSync, ignore
 from txrepl.node import Node
-from txrepl.replication.handshake import Outcome, Resync, handshake
+from txrepl.replication.handshake import Resync, handshake
 from txrepl.replication.states import LinkState
-from txrepl.replication.transfer import BulkReader
 from txrepl.resp.requests import encode_command
 
 RETRY_S: Final = 1.0
@@ -97,7 +96,10 @@ class LinkProtocol(protocol.Protocol):
         self._wanted = wanted
         timeout_s = self._node.settings.timeout_s
         timer = self._clock.callLater(
-            timeout_s, lambda: self.fail(ReplicationError(f"no answer from the primary within {timeout_s} s"))
+            timeout_s,
+            lambda: self.fail(
+                ReplicationError(f"Timeout connecting to the MASTER... no answer from the primary within {timeout_s} s")
+            ),
         )
         self._offer_line()
         try:
@@ -198,12 +200,10 @@ class PrimaryLink:
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, ConnectError | DNSLookupError | TimeoutError | OSError | ValueError):
-            self._node.log("warning", f"Error condition on socket for SYNC: {error}")
+            what = "Timeout connecting to the MASTER..." if isinstance(error, TimeoutError) else error
+            self._node.log("warning", f"Error condition on socket for SYNC: {what}")
         elif isinstance(error, RdbError):
-            self._node.log("warning", f"Internal error in RDB reading offset {error.position} -> {error.reason}")
-            self._node.log(
-                "warning", "Failed trying to load the MASTER synchronization DB from socket, the old data is kept"
-            )
+            pass  # the node has told
         elif isinstance(error, ReplicationError):
             self._node.log("warning", str(error))
         else:
@@ -214,7 +214,7 @@ class PrimaryLink:
         if self._beat.running:
             self._beat.stop()
         if wire is not None and wire.transport is not None:
-            wire.receive = _ignore
+            wire.receive = ignore
             wire.transport.abortConnection()
 
     async def _link_once(self, turn: int) -> None:
@@ -238,50 +238,11 @@ class PrimaryLink:
             node.resumed(outcome)
             rest = wire.take_buffer()
         else:
-            rest = await self._full_sync(wire, outcome)
+            rest = await FullSync(node, self._clock, wire, outcome).run()
+            self.acknowledge(node.delay.received_offset)
+            wire.go_on()
+            rest += wire.take_buffer()
         await self._follow(wire, rest)
-
-    async def _full_sync(self, wire: LinkProtocol, outcome: Outcome) -> bytes:
-        """Receive and load the bulk; the bytes after it."""
-        node = self._node
-        node.full_sync_promised(outcome)
-        loaders: list[Any] = []
-
-        def begin(total_bytes: int) -> Any:
-            loaders.append(node.transfer_begun(total_bytes))
-            return loaders[0]
-
-        bulk = BulkReader(begin)
-        finished: defer.Deferred[None] = defer.Deferred()
-
-        def receive(data: bytes) -> None:
-            try:
-                bulk.feed(data)
-            except (RdbError, ReplicationError) as error:
-                wire.receive = _ignore
-                finished.errback(error)
-                return
-            node.transfer_moved(bulk.read_bytes)
-            if bulk.done:
-                wire.receive = None
-                finished.callback(None)
-
-        wire.receive = receive
-        wire.closed.addCallback(
-            lambda _: (
-                None
-                if finished.called
-                else finished.errback(ReplicationError("I/O error trying to sync with MASTER: connection lost"))
-            )
-        )
-        rest = wire.take_buffer()
-        if rest:
-            receive(rest)
-        with quiet_collector():
-            await finished
-        node.resynchronized(loaders[0], outcome)
-        self.acknowledge(node.delay.received_offset)
-        return bulk.rest + wire.take_buffer()
 
     async def _follow(self, wire: LinkProtocol, rest: bytes) -> None:
         """Apply the stream until it breaks off."""
@@ -292,7 +253,7 @@ class PrimaryLink:
             try:
                 node.receive_stream(data)
             except ReplicationError as error:
-                wire.receive = _ignore
+                wire.receive = ignore
                 node.discard_history()
                 node.log("warning", str(error))
                 broken.callback(str(error))
@@ -331,7 +292,3 @@ class PrimaryLink:
             wire.transport.write(b"\n")
         elif node.link.state is LinkState.CONNECTED:
             self.acknowledge(node.delay.received_offset)
-
-
-def _ignore(data: bytes) -> None:
-    """Bytes that nobody waits for any more."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from txrepl.config import Config
+from txrepl.net.bulk import key_delay_s
 from txrepl.net.child import PipeReader, fork_child
 from txrepl.net.garbage import quiet_collector
 from txrepl.net.relay import SnapshotRelay
@@ -17,6 +19,11 @@ from txrepl.replication.replica import Replica
 from txrepl.replication.snapshot_kind import SnapshotKind
 
 LOAD_BYTES: Final = 1024 * 1024
+
+
+def dump_path(config: Config) -> str:
+    """The dump file."""
+    return os.path.join(config.get_str("dir"), config.get_str("dbfilename"))
 
 
 class SnapshotShell:
@@ -39,8 +46,7 @@ class SnapshotShell:
     @property
     def path(self) -> str:
         """The dump file."""
-        config = self._node.config
-        return os.path.join(config.get_str("dir"), config.get_str("dbfilename"))
+        return dump_path(self._node.config)
 
     def _options(self) -> dict[str, bool | int]:
         config = self._node.config
@@ -58,7 +64,7 @@ class SnapshotShell:
         Raises:
             OSError: the disk refused it.
         """
-        save_file(self._node.keyspace, self.path, self._node.origin(), **self._options())
+        save_file(self._node.keyspace, self.path, self._node.origin(), self._options())
 
     def load_now(self) -> Loader:
         """Load the dump file.
@@ -88,7 +94,7 @@ class SnapshotShell:
         node.log("notice", f"Background saving started by pid {self._pid}")
 
     def _save(self, path: str, aux: dict[bytes, bytes], options: dict[str, bool | int]) -> None:
-        save_file(self._node.keyspace, path, aux, **options)
+        save_file(self._node.keyspace, path, aux, options, self._key_delay())
         self._node.log("child", "DB saved on disk")
 
     def _save_ended(self, ok: bool) -> None:
@@ -170,13 +176,6 @@ class SnapshotShell:
         options: dict[str, bool | int],
         kind: SnapshotKind,
     ) -> None:
-        delay_us = self._node.config.get_int("rdb-key-save-delay")
-        pause: Callable[[int], None] | None = None
-        if delay_us > 0:
-
-            def pause(keys: int) -> None:
-                time.sleep(keys * delay_us / 1_000_000)
-
         write_snapshot(
             self._node.keyspace,
             write,
@@ -185,8 +184,16 @@ class SnapshotShell:
             compress=bool(options["compress"]),
             checksum=bool(options["checksum"]),
             now_s=options["now_s"],
-            after_keys=pause,
+            after_key=self._key_delay(),
         )
+
+    def _key_delay(self) -> Callable[[], None] | None:
+        """What a child does after each key by `rdb-key-save-delay`."""
+        delay_us = self._node.config.get_int("rdb-key-save-delay")
+        if not delay_us:
+            return None
+        pause_s = key_delay_s(delay_us, 1)
+        return lambda: time.sleep(pause_s)
 
     def _fork(
         self,

@@ -104,7 +104,7 @@ def write_snapshot(
     compress: bool,
     checksum: bool,
     now_s: int,
-    after_keys: Callable[[int], None] | None = None,
+    after_key: Callable[[], None] | None = None,
 ) -> None:
     """Write the keyspace as one RDB.
 
@@ -112,7 +112,7 @@ def write_snapshot(
         aux: further AUX fields, such as `origin_aux`.
         kind: what a replica wants and reads; None for ourselves.
         now_s: unix time in seconds for `ctime`.
-        after_keys: called after every 64 keys with the number written since (for `rdb-key-save-delay`).
+        after_key: called after every key (for `rdb-key-save-delay`).
     """
     version, dialect = version_for(keyspace, kind)
     writer = RdbWriter(write, version=version, compress=compress, checksum=checksum, dialect=dialect)
@@ -125,31 +125,40 @@ def write_snapshot(
         writer.function(source)
     for db in keyspace.databases if kind is None or kind.data else ():
         if db.data:
-            _write_database(writer, db, after_keys)
+            _write_database(writer, db, after_key)
     for module_id, when, payload in keyspace.module_aux:
         if when != 1:
             writer.module_aux(module_id, when, payload)
     writer.end()
 
 
-def _write_database(writer: RdbWriter, db: Database, after_keys: Callable[[int], None] | None) -> None:
+def _write_database(writer: RdbWriter, db: Database, after_key: Callable[[], None] | None) -> None:
     writer.select_db(db.number, len(db.data), len(db.expires))
     deadline = db.expires.get
     put = writer.key
-    if after_keys is None:
+    if after_key is None:
         lasting = db.data.items() if not db.expires else (item for item in db.data.items() if item[0] not in db.expires)
         writer.strings(lasting)
         for key, deadline_ms in db.expires.items():
             put(key, db.data[key], deadline_ms)
         return
-    for count, (key, value) in enumerate(db.data.items(), 1):
+    for key, value in db.data.items():
         put(key, value, deadline(key))
-        if count % 64 == 0:
-            after_keys(64)
+        after_key()
 
 
-def save_file(keyspace: Keyspace, path: str, aux: Mapping[bytes, bytes], **options: bool | int) -> int:
+def save_file(
+    keyspace: Keyspace,
+    path: str,
+    aux: Mapping[bytes, bytes],
+    options: Mapping[str, bool | int],
+    after_key: Callable[[], None] | None = None,
+) -> int:
     """Write the keyspace to a file that appears whole or not at all; returns its size in bytes.
+
+    Parameters:
+        options: `compress`, `checksum` and `now_s`, as for `write_snapshot`.
+        after_key: called after every key.
 
     Raises:
         OSError: the disk refused it; nothing is left behind.
@@ -165,6 +174,7 @@ def save_file(keyspace: Keyspace, path: str, aux: Mapping[bytes, bytes], **optio
                 compress=bool(options["compress"]),
                 checksum=bool(options["checksum"]),
                 now_s=options["now_s"],
+                after_key=after_key,
             )
             file.flush()
             os.fsync(file.fileno())

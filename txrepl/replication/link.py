@@ -16,6 +16,7 @@ class Transfer:
         read_bytes: received so far.
         started_ms, last_io_ms: unix ms.
         bulk_ms: when the bulk itself began, unix ms; 0 before.
+        how: the `repl-diskless-load` that it goes by; `on-empty-db` only if there was no key when it began.
     """
 
     started_ms: int
@@ -23,6 +24,12 @@ class Transfer:
     bulk_ms: int = 0
     total_bytes: int = 0
     read_bytes: int = 0
+    how: str = "disabled"
+
+    @property
+    def to_disk(self) -> bool:
+        """The RDB is received to a file, and loaded when it is complete."""
+        return self.how == "disabled"
 
 
 @dataclass(slots=True)

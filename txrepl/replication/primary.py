@@ -235,6 +235,11 @@ class Primary:
         """The replicas that wait for a snapshot to start."""
         return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_START]
 
+    @property
+    def is_snapshot_under_way(self) -> bool:
+        """Whether a child is at work, for replicas or for ourselves."""
+        return self.snapshots is not None and self.snapshots.busy
+
     def promised(self) -> list[Replica]:
         """The replicas that the present snapshot is for."""
         return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_END]
@@ -331,6 +336,8 @@ class Primary:
 
     def snapshot_failed(self) -> None:
         """The snapshot broke: those it was promised to are told and dropped."""
+        for _ in self.promised():
+            self._log("warning", "SYNC failed. BGSAVE child returned an error")
         self._refuse(self.promised())
 
     def snapshot_ended(self) -> None:

@@ -2,8 +2,9 @@
 
     bulk = { LF } ( "$" length CRLF rdb | "$EOF:" mark CRLF rdb mark ) | "-" error CRLF
 
-The RDB itself says where it ends, so the mark of 40 bytes is checked, not searched for; what follows the bulk is
-stream and is handed on (`readSyncBulkPayload`).
+An RDB that is parsed as it comes says itself where it ends, so the mark of 40 bytes is checked, not searched for; one
+that is put aside unread (`Spool`) ends where the mark is found. What follows the bulk is stream and is handed on
+(`readSyncBulkPayload`).
 """
 
 from __future__ import annotations
@@ -35,11 +36,56 @@ class RdbTarget(Protocol):
         """Bytes fed after its end."""
 
 
+class Spool:
+    """A target that puts the RDB aside without reading it.
+
+    Parameters:
+        write: takes the bytes of the RDB.
+        mark: what ends it; empty where the length is announced.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], mark: bytes) -> None:
+        self._write = write
+        self._mark = mark
+        self._tail = b""
+        self.done: bool = not mark
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece; the last bytes are held back as long as they may be the beginning of the mark."""
+        if not self._mark:
+            self._write(data)
+            return
+        data = self._tail + data
+        end = data.find(self._mark)
+        self.done = end >= 0
+        if not self.done:
+            end = max(len(data) - len(self._mark) + 1, 0)
+        self._write(data[:end])
+        self._tail = data[end:]
+
+    def leftover(self) -> bytes:
+        """The mark and what came after it."""
+        return self._tail if self.done else b""
+
+
+def check_whole(target: RdbTarget, size_bytes: int) -> None:
+    """Hold a target against the length that was announced, once that much was fed to it.
+
+    Raises:
+        RdbError: the RDB is longer or shorter than that.
+    """
+    if target.done and target.leftover():
+        raise RdbError("the RDB ends before the announced length", size_bytes)
+    if not target.done:
+        raise RdbError("the RDB is not complete at the announced length: truncated", size_bytes)
+
+
 class BulkReader:
     """Reads one bulk.
 
     Parameters:
-        begin: called as begin(total bytes, 0 if unknown) when the preamble was read; gives the target.
+        begin: called as begin(total bytes, mark) when the preamble was read: one of them is 0 or empty; gives the
+            target.
 
     Attributes:
         total_bytes: the RDB's length, 0 while unknown or diskless.
@@ -47,7 +93,7 @@ class BulkReader:
         done: the bulk is complete; `rest` holds what came after it.
     """
 
-    def __init__(self, begin: Callable[[int], RdbTarget]) -> None:
+    def __init__(self, begin: Callable[[int, bytes], RdbTarget]) -> None:
         self._begin = begin
         self._line = bytearray()
         self._target: RdbTarget | None = None
@@ -77,7 +123,7 @@ class BulkReader:
     def _preamble(self, data: bytes) -> bytes:
         """Read up to the line that begins the bulk; returns what follows it."""
         self._line += data
-        while not self._target:
+        while self._target is None:
             end = self._line.find(b"\n")
             if end < 0:
                 if len(self._line) > PREAMBLE_MAX_BYTES:
@@ -107,7 +153,7 @@ class BulkReader:
                 raise ReplicationError("Bad protocol from MASTER, the bulk is empty")
         else:
             raise ReplicationError("Bad protocol from MASTER, the bulk's length is malformed")
-        self._target = self._begin(self.total_bytes)
+        self._target = self._begin(self.total_bytes, self._mark)
 
     def _counted(self, target: RdbTarget, data: bytes) -> None:
         missing = self.total_bytes - self.read_bytes
@@ -117,8 +163,7 @@ class BulkReader:
         if target.done and target.leftover():
             raise RdbError("the RDB ends before the announced length", self.read_bytes)
         if self.read_bytes == self.total_bytes:
-            if not target.done:
-                raise RdbError("the RDB is not complete at the announced length: truncated", self.read_bytes)
+            check_whole(target, self.read_bytes)
             self.done = True
             self.rest = data[missing:]
 
