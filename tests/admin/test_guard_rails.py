@@ -149,7 +149,7 @@ def test_the_listing_is_limited_filtered_and_goes_on() -> None:
 
 def test_a_long_listing_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked through in slices, and what is applied meanwhile changes nothing in the answer."""
-    monkeypatch.setattr("txrepl.admin.app.SLICE_S", 0)
+    monkeypatch.setattr("txrepl.admin.features.guard_rails.SLICE_S", 0)
     bench = replica(replica_delay=3600)
     for _ in range(20):
         bench.node.receive_stream(SET * (PIECE_BYTES // len(SET)))

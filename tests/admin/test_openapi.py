@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.admin.schemas import faults
 from tests.admin.support import Bench
@@ -22,7 +23,7 @@ def routed() -> set[tuple[str, str]]:
     """Method and path of every route of the app, as the contract spells them."""
     return {
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
-        for rule in Admin.app.url_map.iter_rules()
+        for rule in Admin(Bench().node, Clock(), needs_token=False).app.url_map.iter_rules()
         for method in rule.methods or ()
         if method not in {"HEAD", "OPTIONS"}
     }

@@ -1,17 +1,19 @@
 """The HTTP interface (Klein): see a node's replication, and steer it.
 
-    request ─ site (bounds) ─ auth (token, Host, Origin) ─ app (routes) ─┬─ bodies (query, body) ─ Node
-                                                                         └─ views (Node → dicts) ─ JSON | text
+    request ─ site (bounds) ─ auth (token, Host, Origin) ─ app ─ feature ─┬─ bodies (query, body) ─ Node
+                                                                          └─ views (Node → dicts) ─ JSON | text
 
 site         `make_site`: what a port serves; bounded requests, the gate in front of the app
 auth         who may ask; `check_exposure`, `endpoint_host`
-app          the paths
+app          leads each path to its handler, and every exception to a problem
+features     the paths: one module a feature, with its routes, handlers and schemas
+contract     what a feature says about itself; `openapi` joins it into the contract as OpenAPI 3.1
+answers      requests read, answers written
 bodies       what a request carries, checked field by field
 selves       whether an address is our own
 views        the node as plain dicts; `information` is INFO's part
 waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
-openapi      the contract as OpenAPI 3.1
 problems     every refusal as RFC 9457
 """
 

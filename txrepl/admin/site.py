@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from txrepl.admin.app import Admin, refuse
+from txrepl.admin.answers import refuse
+from txrepl.admin.app import Admin
 from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
 from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of

@@ -60,6 +60,11 @@ def replication(node: Node, now_ms: int) -> Json:
 # -- the link to the primary ------------------------------------------------------------------------------------
 
 
+def role_now(node: Node, *, changed: bool) -> Json:
+    """The role after a request to change it; `changed`: it was another before."""
+    return {"changed": changed, "role": role(node), "link": link(node, node.now())}
+
+
 def link(node: Node, now_ms: int) -> Json | None:
     """The link to the primary; None on a primary."""
     found = node.link

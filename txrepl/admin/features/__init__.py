@@ -1,0 +1,18 @@
+"""The features of the HTTP interface, one a module. To add one: write its module, and name it in the table here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txrepl.admin.contract import Feature
+from txrepl.admin.features import guard_rails, info, pages, probes, replication, roles, syncs
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    pages.FEATURE,
+    probes.FEATURE,
+    replication.FEATURE,
+    syncs.FEATURE,
+    info.FEATURE,
+    guard_rails.FEATURE,
+    roles.FEATURE,
+)
