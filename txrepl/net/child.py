@@ -31,13 +31,14 @@ def fork_child(work: Callable[[], None], keep: tuple[int, ...]) -> int:
         OSError: the system cannot fork.
     """
     parent = os.getpid()
+    was_frozen = gc.get_freeze_count() > 0  # a loaded dataset, which stays so
     gc.freeze()
     try:
         pid = os.fork()
         if pid:
             return pid
     finally:
-        if os.getpid() == parent:
+        if os.getpid() == parent and not was_frozen:
             gc.unfreeze()
     status = 1
     try:

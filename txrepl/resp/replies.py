@@ -34,6 +34,9 @@ class NullArray:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return "NULL_ARRAY"
+
 
 class NoReply:
     """The type of `NO_REPLY`."""
