@@ -19,8 +19,8 @@ EMPTY = b"REDIS0009\xff" + bytes(8)
 BEFORE = encode("SET", "before", 1)
 TRANSACTION = encode("MULTI") + encode("SET", "a", 1) + encode("SET", "b", 2) + encode("EXEC")
 AFTER = encode("SET", "after", 3)
-PLACES = (1, len(encode("MULTI")), 40, 60, len(TRANSACTION) - 1)
-"""Where the link is cut: in MULTI, behind it, in a command, between two, and in EXEC."""
+PLACES = (len(encode("MULTI")), 40, len(TRANSACTION) - 1)
+"""Where the link is cut: behind MULTI, in a command, and in EXEC."""
 
 
 def is_up(replica: RealServer) -> bool:
