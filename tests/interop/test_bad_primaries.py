@@ -272,6 +272,11 @@ STALLS: dict[str, tuple[Script, str, str]] = {
     "capa": (answer("capa", b"+O"), "receive_capa", "no answer from the primary within 1 s"),
     "psync": (answer("psync", b""), "receive_psync", "no answer from the primary within 1 s"),
     "before the bulk": (answer("psync", full_resync()), "transfer", "Timeout receiving bulk data from MASTER..."),
+    "in the bulk": (
+        answer("psync", full_resync() + b"$%d\r\n" % len(SAMPLE) + SAMPLE[:5000]),
+        "transfer",
+        "Timeout receiving bulk data from MASTER...",
+    ),
 }
 
 
@@ -294,6 +299,22 @@ def test_a_primary_that_falls_silent_at_any_step_is_left_after_repl_timeout_and_
 
     with ThreadPoolExecutor(len(STALLS)) as pool:
         list(pool.map(stall, STALLS))
+
+
+def test_a_node_serves_its_old_data_while_a_bulk_trickles_in(node: RealServer) -> None:
+    """Reads and CONFIG work in the middle of a transfer, INFO tells how far it is, and REPLICAOF ends it."""
+    _, before = begin_alone(node, "kept")
+    half = full_resync() + b"$%d\r\n" % len(SAMPLE) + SAMPLE[:5000]
+    with FakePrimary(answer("psync", half)) as primary:
+        node.command("REPLICAOF", "127.0.0.1", primary.port)
+        wait_until(lambda: node.info().get("master_sync_read_bytes") == "5000", 5, "half of the bulk is there")
+        assert_answers_at_once(node, "old", b"kept")
+        assert node.command("CONFIG", "SET", "repl-backlog-ttl", "3600") == "OK"
+        told = node.info()
+        assert (told["master_sync_in_progress"], told["loading"], told["async_loading"]) == ("1", "0", "0")
+        assert standing(node) == before
+        node.command("REPLICAOF", "NO", "ONE")
+        assert node.digest() == before[0]
 
 
 def test_a_primary_that_hangs_up_is_tried_once_a_second(node: RealServer) -> None:

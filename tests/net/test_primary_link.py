@@ -352,6 +352,19 @@ def test_a_lost_stream_goes_on_under_the_primarys_new_id(linked: Linked) -> None
     assert (history.replid, history.replid2, history.second_offset) == (OTHERS, THEIRS, 101)
 
 
+@pytest.mark.parametrize(("lasted_s", "wait_s"), [(0.99, 1), (1, 0)])
+def test_a_link_that_lasted_is_opened_anew_at_once(linked: Linked, lasted_s: float, wait_s: float) -> None:
+    """One that is lost as soon as it is up waits, or two peers could keep each other busy."""
+    wire = linked.full_sync()
+    linked.clock.advance(lasted_s)
+    wire.lose()
+    attempts = len(linked.attempts)
+    linked.clock.advance(0)
+    assert len(linked.attempts) == attempts + (not wait_s)
+    linked.clock.advance(wait_s)
+    assert len(linked.attempts) == attempts + 1
+
+
 @pytest.mark.parametrize("bad", [b"SET a b\r\n", b"*1\r\n:1\r\n"])
 def test_a_corrupt_stream_is_left_and_not_gone_on_with(linked: Linked, bad: bytes) -> None:
     """Inline commands or nonsense: the next resync is full."""

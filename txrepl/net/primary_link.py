@@ -1,7 +1,8 @@
 """The link to the primary: connects, speaks the handshake, receives the bulk and the stream, comes back when it breaks.
 
 One coroutine makes one attempt after the other; what a step is and what it means stands in `replication.handshake`,
-here are sockets and time. After a failure the next attempt follows a second later, for ever. A coroutine that is told
+here are sockets and time. After a failure the next attempt follows a second later, for ever; after the loss of a link
+that had lasted that long it follows at once (`replicationHandleMasterDisconnection`). A coroutine that is told
 to stop while it runs (the stream itself may hold a REPLICAOF), or whose cancellation comes out as another error, knows
 by its turn that it is no longer meant.
 """
@@ -181,8 +182,9 @@ class PrimaryLink:
     async def _keep_linked(self, turn: int) -> None:
         node = self._node
         while True:
+            lasted_s = 0.0
             try:
-                await self._link_once(turn)
+                lasted_s = await self._link_once(turn)
             except Exception as error:
                 if turn != self._turn:
                     return
@@ -195,8 +197,10 @@ class PrimaryLink:
             self._drop_wire()
             if node.guard.stop is not None:
                 return  # until somebody decides
-            await task.deferLater(self._clock, RETRY_S)
-            node.log("notice", f"Reconnecting to MASTER {node.link.host}:{node.link.port} after failure")
+            at_once = lasted_s >= RETRY_S
+            await task.deferLater(self._clock, 0 if at_once else RETRY_S)
+            where = f"{node.link.host}:{node.link.port}"
+            node.log("notice", f"Reconnecting to MASTER {where}" + ("" if at_once else " after failure"))
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, ConnectError | DNSLookupError | TimeoutError | OSError | ValueError):
@@ -217,8 +221,8 @@ class PrimaryLink:
             wire.receive = ignore
             wire.transport.abortConnection()
 
-    async def _link_once(self, turn: int) -> None:
-        """Connect, resync, and stay until the stream breaks off."""
+    async def _link_once(self, turn: int) -> float:
+        """Connect, resync, and stay until the stream breaks off; how long it flowed, in seconds."""
         node = self._node
         node.link_entered(LinkState.CONNECTING)
         node.log("notice", "MASTER <-> REPLICA sync started")
@@ -228,7 +232,7 @@ class PrimaryLink:
         await self._endpoint(node.link.host, node.link.port).connect(factory)
         if turn != self._turn:
             wire.transport.abortConnection()
-            return
+            return 0.0
         self._wire = wire
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
@@ -242,7 +246,9 @@ class PrimaryLink:
             self.acknowledge(node.delay.received_offset)
             wire.go_on()
             rest += wire.take_buffer()
+        linked_s = self._clock.seconds()
         await self._follow(wire, rest)
+        return float(self._clock.seconds() - linked_s)
 
     async def _follow(self, wire: LinkProtocol, rest: bytes) -> None:
         """Apply the stream until it breaks off."""
