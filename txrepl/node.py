@@ -37,6 +37,7 @@ from txrepl.replication.decisions import (
     why_no_history,
 )
 from txrepl.replication.delay import SLICE_MS, Delay
+from txrepl.replication.events import EventKind, Events
 from txrepl.replication.failover import Failover
 from txrepl.replication.feed import GETACK, Feed
 from txrepl.replication.guard import Cause, Guard
@@ -51,6 +52,7 @@ from txrepl.replication.settings import Settings
 from txrepl.replication.shutdown import Shutdown
 from txrepl.replication.states import LinkState
 from txrepl.replication.stream import Stream
+from txrepl.replication.transcripts import Transcripts
 from txrepl.resp.replies import Reply
 
 EXPIRE_SLICE: Final = 400
@@ -156,7 +158,9 @@ class Node:
         self.link = Link()
         self.feed = Feed(History(random_id))
         self.feed.timeline.begin(self.started_ms, self.feed.history.offset)
-        self.primary = Primary(self.feed, self.settings, log, now)
+        self.events = Events(now)
+        self.transcripts = Transcripts()
+        self.primary = Primary(self.feed, self.settings, log, now, self.events)
         self.pubsub = PubSub()
         self.migrations = Migrations(now)
         self.sessions: dict[int, Session] = {}
@@ -178,6 +182,7 @@ class Node:
         self.delay = Delay(self.feed.history)
         self._delay_timer: Timer | None = None
         self._delay_was_full = False
+        self._delay_was_held = False
         self._last_number = 0
         self._stream: Stream | None = None
         self._stream_session: Session | None = None
@@ -390,7 +395,7 @@ class Node:
         """Follow another primary, without connecting to it yet."""
         link = self.link
         was_primary = not link.host
-        self.guard.settle()
+        self._settle_guard("another primary is followed")
         self._drop_link()
         for session in list(self.dispatcher.waiters.sessions.values()):
             if session.waiting is not None and session.waiting.kind == "pause":
@@ -418,6 +423,7 @@ class Node:
         self.refresh_gate()
         self.primary.drop_all()
         self._remember_role()
+        self.events.note(EventKind.ROLE_CHANGED, f"a replica of {host}:{port}", role="replica", host=host, port=port)
 
     def promote(self, who: str, *, asked: str = "user request") -> bool:
         """Become a primary; False if we are one. `asked` says for the log what `who` asked for."""
@@ -430,7 +436,7 @@ class Node:
     def _leave_primary(self) -> None:
         """Follow nobody, with a history of our own from here on (`replicationUnsetMaster`)."""
         link = self.link
-        self.guard.settle()
+        self._settle_guard("this node becomes a primary")
         self._drop_pending()
         self._drop_link()
         link.host = ""
@@ -453,6 +459,7 @@ class Node:
         self.primary.left_alone()
         self.refresh_gate()
         self._remember_role()
+        self.events.note(EventKind.ROLE_CHANGED, "a primary", role="primary", replid=history.replid)
 
     def hold_writes(self) -> None:
         """A failover has begun or ended, or the wait of a shutdown."""
@@ -486,13 +493,14 @@ class Node:
     def _drop_link(self) -> None:
         """Close the connection to the primary; the history stays good for a partial resync."""
         assert self.host is not None
+        self.transcripts.failed(self.now(), "given up: the role changed")
         self.host.drop_primary()
         if self.link.is_up:
             self.log("notice", "Connection with master lost.")
             self.log("notice", "Caching the disconnected master state.")
         self._end_stream()
         if self.link.transfer is not None:
-            self._abandon_transfer()
+            self._abandon_transfer("the primary is left")
 
     # -- the link to the primary --------------------------------------------------------------------------------
 
@@ -527,10 +535,13 @@ class Node:
     def link_failed(self, reason: str) -> None:
         """The conversation ended before the stream flowed; it will be begun again."""
         link = self.link
+        if not link.failures or reason != link.last_error:
+            self.events.note(EventKind.LINK_FAILED, reason, host=link.host, port=link.port)
         link.failures += 1
         link.last_error = reason
+        self.transcripts.failed(self.now(), reason)
         if link.transfer is not None:
-            self._abandon_transfer()
+            self._abandon_transfer(reason)
         if self.failover.is_under_way and link.state is LinkState.RECEIVE_PSYNC:
             self.later(0, lambda: self.failover.abort("Failover target rejected psync request"))
         if link.host:
@@ -557,6 +568,7 @@ class Node:
         link.state = LinkState.CONNECT
         link.down_since_ms = self.now()
         self.refresh_gate()
+        self.events.note(EventKind.LINK_DOWN, reason, host=link.host, port=link.port)
 
     def discard_history(self) -> None:
         """What the primary sent cannot be trusted: the next resync is full."""
@@ -589,8 +601,8 @@ class Node:
         if self.link.resumable:
             keys = self.keyspace.counts()[0]
             refused = self.guard.check_promised(self.delay.stop_before, outcome, keys, now_ms)
-            if refused:
-                raise ReplicationError(refused)
+            self._heed_guard(refused)
+        self._note_sync(EventKind.SYNC_STARTED, "the primary sends a full sync")
         self.link.transfer = Transfer(now_ms, now_ms)
         self.link_entered(LinkState.TRANSFER)
 
@@ -695,7 +707,26 @@ class Node:
         self.primary.drop_all()
         self.feed.close_backlog()
 
-    def _abandon_transfer(self) -> None:
+    def _heed_guard(self, refused: str) -> None:
+        """Raise ReplicationError if there is a reason why a full sync must not be taken."""
+        stop = self.guard.stop
+        if refused and stop is not None:
+            self.events.note(EventKind.GUARD_STOPPED, refused, cause=stop.cause.value, keys=stop.keys)
+            raise ReplicationError(refused)
+
+    def _note_sync(self, kind: EventKind, text: str, *, answer: Answer = Answer.FULL, size_bytes: int = 0) -> None:
+        self.events.note(
+            kind,
+            text,
+            direction=Direction.RECEIVED.value,
+            peer=f"{self.link.host}:{self.link.port}",
+            answer=answer.value,
+            bytes=size_bytes,
+        )
+
+    def _abandon_transfer(self, reason: str) -> None:
+        assert self.link.transfer is not None
+        self._note_sync(EventKind.SYNC_FAILED, reason, size_bytes=self.link.transfer.read_bytes)
         self._count_transfer(Stage.BROKEN)
         self.link.transfer = None
         self.loading = None
@@ -739,8 +770,7 @@ class Node:
         assert transfer is not None
         keys = self.keyspace.counts()[0]
         refused = self.guard.check_received(loader.keys_loaded, outcome, keys, self.feed.history, self.now())
-        if refused:
-            raise ReplicationError(refused)
+        self._heed_guard(refused)
         self._part_from_history()
         if transfer.how == "swapdb":
             self.log("notice", "MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
@@ -765,6 +795,7 @@ class Node:
         self.link.transfer = None
         self.loading = None
         self._remember_load(loader)
+        self._note_sync(EventKind.SYNC_DONE, "the full sync is loaded", size_bytes=transfer.read_bytes)
         self.log("notice", "MASTER <-> REPLICA sync: Finished with success")
         self._begin_stream(loader.stream_database)
 
@@ -777,12 +808,13 @@ class Node:
             history.take_over(outcome.replid)
             self.primary.drop_all()
         self.feed.open_backlog(self.settings.backlog_bytes)
+        self._note_sync(EventKind.SYNC_DONE, "the primary goes on where this node stands", answer=Answer.PARTIAL)
         self.log("notice", "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
         self._begin_stream(max(self.link.stream_db, 0))
 
     def _begin_stream(self, database: int) -> None:
         link = self.link
-        self.guard.settle()
+        self._settle_guard("the stream flows")
         session = self._stream_session
         if session is None:
             session = self._open_stream(database)
@@ -794,6 +826,7 @@ class Node:
         link.last_error = ""
         self.link_entered(LinkState.CONNECTED)
         self.refresh_gate()
+        self.events.note(EventKind.LINK_UP, "the primary's stream flows", host=link.host, port=link.port)
 
     def _open_stream(self, database: int) -> Session:
         session = Session(self, 0)
@@ -873,6 +906,7 @@ class Node:
         if stop is None:
             return
         self.guard.accept()
+        self.events.note(EventKind.GUARD_SETTLED, "the full sync that was stopped is accepted")
         self.log("notice", f"The full sync that was stopped is accepted (user request from '{who}')")
         self._forget_delay_stop()
         self._connect()
@@ -904,10 +938,30 @@ class Node:
             delay.receive(stream.withdraw(), self.now())
         stop = self.guard.stop
         if stop is not None and stop.cause is Cause.DELAY_STOP and not delay.stop_before:
-            self.guard.settle()
+            self._settle_guard("the stop before an offset is lifted")
             self._connect()
         if delay.pending_bytes:
             self._apply_soon()
+        self._note_delay()
+
+    def _settle_guard(self, how: str) -> None:
+        if self.guard.stop is not None:
+            self.events.note(EventKind.GUARD_SETTLED, how)
+        self.guard.settle()
+
+    def _note_delay(self) -> None:
+        """Tell when a stop before an offset is reached, and when it is no more."""
+        is_held = self.delay.is_held and bool(self.link.host)
+        if is_held == self._delay_was_held:
+            return
+        self._delay_was_held = is_held
+        applied = self.feed.history.offset
+        if is_held:
+            before = self.delay.stop_before
+            text = f"held before offset {before}: nothing is applied until somebody decides"
+            self.events.note(EventKind.DELAY_HELD, text, stop_before=before, applied_offset=applied)
+        else:
+            self.events.note(EventKind.DELAY_RESUMED, "the stop before an offset is lifted", applied_offset=applied)
 
     def _receive_delayed(self, data: bytes) -> None:
         assert self.host is not None
@@ -917,6 +971,12 @@ class Node:
             self.host.acknowledge(delay.received_offset)
         if delay.is_full and not self._delay_was_full:
             self._delay_was_full = True
+            self.events.note(
+                EventKind.DELAY_FULL,
+                "the primary is read no further until there is room",
+                pending_bytes=delay.pending_bytes,
+                max_bytes=delay.max_bytes,
+            )
             self.log(
                 "warning",
                 f"{delay.pending_bytes} bytes wait to be applied (replica-delay-max-bytes is {delay.max_bytes}): "
@@ -942,6 +1002,7 @@ class Node:
                 break
         if self._delay_was_full and delay.pending_bytes <= delay.max_bytes // 2:
             self._delay_was_full = False
+        self._note_delay()
 
     def _apply_soon(self) -> None:
         if self._delay_timer is None:
@@ -984,6 +1045,7 @@ class Node:
         if self.delay.stop_before:
             self.config.assign("replica-delay-stop-before", 0)
             self.delay.set_stop(0)
+            self._note_delay()
 
     @property
     def stream_database(self) -> int:

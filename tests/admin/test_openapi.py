@@ -17,6 +17,7 @@ from txrepl.admin.problems import TABLE
 from txrepl.replication.handshake import Outcome, Resync
 
 DOCUMENT = document(needs_token=True)
+STREAMS = {(route.method, route.path) for route in ROUTES if route.streams}
 
 
 def routed() -> set[tuple[str, str]]:
@@ -151,9 +152,9 @@ def test_every_answer_fits_its_schema(make: type[Bench]) -> None:
     """In every state of a node: no member that is not in the contract, none missing, none of another type."""
     bench = make()
     for method, path, operation in operations():
-        if method != "get":
+        if method != "get" or (method, path) in STREAMS:
             continue
-        answer = bench.get(path)
+        answer = bench.get(path.replace("{name}", "masterauth"))
         response = operation["responses"][str(answer.status)]
         media = answer.headers["content-type"].partition(";")[0]
         value = answer.json if media.endswith("json") else answer.text

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from tests.admin.support import START_MS, Bench, FakeOutlet
+from txrepl.admin.openapi import ROUTES
 from txrepl.commands.stats import Loading
 from txrepl.replication.handshake import Outcome, Resync
 from txrepl.replication.states import LinkState
@@ -628,13 +629,21 @@ def test_an_error_nobody_expected_tells_nothing() -> None:
 
 
 def test_no_secret_is_shown_anywhere() -> None:
-    """Passwords and tokens that the node knows are in no answer."""
-    bench = Bench(token="token-secret")
-    bench.node.settings.password = "primary-secret"
-    bench.node.config.set_many({"requirepass": "client-secret", "masterauth": "primary-secret"})
+    """Passwords and tokens that the node knows are in no answer of any path, and in no line of the log."""
+    bench = Bench(token="token-hush")
+    bench.node.settings.password = "primary-hush"
+    bench.node.config.assign("http-token", "token-hush")
+    headers = {"Authorization": "Bearer token-hush"}
+    secrets = {"requirepass": "client-hush", "masterauth": "primary-hush", "masteruser": "user-hush"}
+    answers = [bench.ask("PATCH", "/v1/config", json=secrets, headers=headers).text]
     bench.become_replica()
     bench.attach()
-    headers = {"Authorization": "Bearer token-secret"}
-    for path in ("/", "/v1/replication", "/v1/info?section=everything", "/v1/syncs", "/openapi.json", "/readyz"):
-        for accept in ("text/plain", "application/json"):
-            assert "secret" not in bench.get(path, headers={**headers, "Accept": accept}).text, path
+    for route in ROUTES:
+        if route.method == "get" and not route.streams:
+            path = route.path.replace("{name}", "masterauth")
+            for accept in ("text/plain", "application/json"):
+                answers.append(bench.get(path, headers={**headers, "Accept": accept}).text)
+    for name in secrets:
+        answers.append(bench.get(f"/v1/config/{name}", headers=headers).text)
+        assert bench.get(f"/v1/config/{name}", headers=headers).json["value"] == "***"
+    assert not [text for text in answers + bench.lines if "hush" in text]

@@ -72,7 +72,7 @@ def read_info_query(query: bytes) -> list[str]:
     wanted: list[str] = []
     for name, value in _pairs(query, "query"):
         if name != "section":
-            raise InvalidError(_named(name), "unknown parameter; known: section")
+            raise InvalidError(shown_name(name), "unknown parameter; known: section")
         wanted += [word.strip().lower() for word in value.split(",") if word.strip()]
     return wanted
 
@@ -161,7 +161,73 @@ def read_whole(query: dict[str, str], name: str, least: int, most: int, default:
     return number
 
 
-def _fields(content_type: str, body: bytes, known: Collection[str]) -> tuple[dict[str, Any], bool]:
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of a body.
+
+    Attributes:
+        given: by name.
+        is_form: the values are texts.
+    """
+
+    given: dict[str, Any]
+    is_form: bool
+
+    def whole(self, name: str, least: int, most: int) -> int | None:
+        """A whole number; None if it is not given.
+
+        Raises:
+            InvalidError: it is none, or out of bounds.
+        """
+        if name not in self.given:
+            return None
+        value = self.given[name]
+        found = _form_offset(value) if self.is_form else _json_whole(value)
+        if found is None or not least <= found <= most:
+            raise InvalidError(name, f"a whole number from {least} to {most} is needed")
+        return found
+
+    def flag(self, name: str) -> bool:
+        """True or false; false if it is not given.
+
+        Raises:
+            InvalidError: it is neither.
+        """
+        if name not in self.given:
+            return False
+        found = _form_flag(self.given[name]) if self.is_form else _json_flag(self.given[name])
+        if found is None:
+            raise InvalidError(name, "true or false is needed")
+        return found
+
+    def host(self, name: str) -> str | None:
+        """A host name or an address; None if it is not given.
+
+        Raises:
+            InvalidError: it is neither.
+        """
+        if name not in self.given:
+            return None
+        found = self.given[name]
+        if not isinstance(found, str) or not re.fullmatch(HOST_PATTERN, found):
+            raise InvalidError(name, "a host name or an address is needed")
+        return found
+
+
+def read_fields(content_type: str, body: bytes, known: Collection[str] | None) -> Fields:
+    """The fields of a body, all of them known.
+
+    Parameters:
+        content_type: the value of the header, with its parameters; empty if there is none.
+        known: the names that the path understands; None = any.
+
+    Raises:
+        MalformedError, InvalidError, UnsupportedTypeError: it is refused.
+    """
+    return Fields(*_fields(content_type, body, known))
+
+
+def _fields(content_type: str, body: bytes, known: Collection[str] | None) -> tuple[dict[str, Any], bool]:
     """The body's fields, all of them known, and whether it is a form: then the values are texts."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
@@ -193,18 +259,18 @@ def _pairs(text: bytes, what: str) -> list[tuple[str, str]]:
         ) from None
 
 
-def _once(pairs: list[tuple[str, str]], known: Collection[str], what: str) -> dict[str, str]:
+def _once(pairs: list[tuple[str, str]], known: Collection[str] | None, what: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
-        if name not in known:
-            raise InvalidError(_named(name), f"unknown {what}; known: {', '.join(sorted(known)) or 'none'}")
+        if known is not None and name not in known:
+            raise InvalidError(shown_name(name), f"unknown {what}; known: {', '.join(sorted(known)) or 'none'}")
         if name in found:
-            raise InvalidError(name, "given twice")
+            raise InvalidError(shown_name(name), "given twice")
         found[name] = value
     return found
 
 
-def _named(name: str) -> str:
+def shown_name(name: str) -> str:
     """An unknown name as it is shown back: bounded, and printable."""
     return ascii(name[:64])[1:-1]
 
@@ -224,7 +290,7 @@ def _form_flag(value: Any) -> bool | None:
 # -- JSON -------------------------------------------------------------------------------------------------------
 
 
-def _json_object(body: bytes, known: Collection[str]) -> dict[str, Any]:
+def _json_object(body: bytes, known: Collection[str] | None) -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -232,8 +298,8 @@ def _json_object(body: bytes, known: Collection[str]) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidError("body", "a JSON object is needed")
     for name in found:
-        if name not in known:
-            raise InvalidError(_named(name), f"unknown field; known: {', '.join(sorted(known))}")
+        if known is not None and name not in known:
+            raise InvalidError(shown_name(name), f"unknown field; known: {', '.join(sorted(known))}")
     return found
 
 

@@ -63,6 +63,7 @@ class Route:
             body, or an awaitable of it.
         content: schema by media type of the success; a schema name, or a whole schema.
         statuses: what a success may be.
+        streams: the success goes on until the client leaves.
         refusals: the statuses that it is refused with, beyond those that every path has.
     """
 
@@ -79,6 +80,7 @@ class Route:
     parameters: tuple[Schema, ...] = ()
     body: Schema | None = None
     deprecated: bool = False
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from txrepl.net.full_sync import FullSync, ignore
 from txrepl.node import Node
 from txrepl.replication.handshake import Resync, handshake
 from txrepl.replication.states import LinkState
+from txrepl.replication.transcripts import Recorded
 from txrepl.resp.requests import encode_command
 
 RETRY_S: Final = 1.0
@@ -225,6 +226,7 @@ class PrimaryLink:
         """Connect, resync, and stay until the stream breaks off; how long it flowed, in seconds."""
         node = self._node
         node.link_entered(LinkState.CONNECTING)
+        transcript = node.transcripts.begin(node.link.host, node.link.port, node.now())
         node.log("notice", "MASTER <-> REPLICA sync started")
         wire = LinkProtocol(node, self._clock)
         factory: Any = protocol.Factory.forProtocol(lambda: wire)
@@ -236,7 +238,9 @@ class PrimaryLink:
         self._wire = wire
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
-        outcome = await handshake(wire, node.introduction(), node.link_entered, node.log)
+        recorded = Recorded(wire, transcript, lambda: node.link.state, node.now)
+        outcome = await handshake(recorded, node.introduction(), node.link_entered, node.log)
+        transcript.ended(node.now(), outcome=outcome.resync.value)
         self._beat.start(HEARTBEAT_S, now=False)
         if outcome.resync is Resync.PARTIAL:
             node.resumed(outcome)

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Protocol
 
 from txrepl.errors import ReplicationError
+from txrepl.replication.events import EventKind
 from txrepl.replication.primary import Primary
 from txrepl.replication.replica import Replica
 
@@ -116,6 +117,7 @@ class Failover:
         self.forced = force
         self.state = FailoverState.WAITING
         self._primary.is_quiet = True
+        self._note(EventKind.FAILOVER_STARTED, "writes are held until a replica has everything", force=force)
         self._roles.hold_writes()
 
     def check(self) -> None:
@@ -139,6 +141,7 @@ class Failover:
     def _hand_over(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.state = FailoverState.IN_PROGRESS
+        self._note(EventKind.FAILOVER_HANDED_OVER, f"{host}:{port} is asked to take over")
         self._roles.hand_over(host, port)
 
     def _find(self, target: tuple[str, int]) -> Replica | None:
@@ -160,6 +163,7 @@ class Failover:
     def taken_over(self) -> None:
         """The target accepted us as its replica: it is the primary now."""
         if self.state is FailoverState.IN_PROGRESS:
+            self._note(EventKind.FAILOVER_DONE, "the target took over")
             self._clear()
 
     def abort(self, reason: str) -> None:
@@ -172,9 +176,14 @@ class Failover:
             return
         place = f"{self.target[0]}:{self.target[1]}" if self.target is not None else "any replica"
         self._log("notice", f"FAILOVER to {place} aborted: {reason}")
+        self._note(EventKind.FAILOVER_ABORTED, reason)
         if self.state is FailoverState.IN_PROGRESS:
             self._roles.take_back()
         self._clear()
+
+    def _note(self, kind: EventKind, text: str, **facts: bool) -> None:
+        host, port = self.target or (None, None)
+        self._primary.events.note(kind, text, host=host, port=port, **facts)
 
     def _clear(self) -> None:
         self.state = FailoverState.NONE

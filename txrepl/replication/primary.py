@@ -26,6 +26,7 @@ from txrepl.replication.decisions import (
     Standing,
     why_no_history,
 )
+from txrepl.replication.events import EventKind, Events, Fact
 from txrepl.replication.feed import PING, Feed
 from txrepl.replication.psync import Condition, PsyncDecision, decide
 from txrepl.replication.replica import Replica
@@ -75,6 +76,7 @@ class Primary:
         settings: the directives.
         log: called as log(level, message).
         now: unix time in ms.
+        events: told what becomes of the replicas.
 
     Attributes:
         snapshots: the shell that forks; set by the owner before the first replica comes.
@@ -85,8 +87,16 @@ class Primary:
         advisor: what to set, to avoid full syncs.
     """
 
-    def __init__(self, feed: Feed, settings: Settings, log: Callable[[str, str], None], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        settings: Settings,
+        log: Callable[[str, str], None],
+        now: Callable[[], int],
+        events: Events | None = None,
+    ) -> None:
         self.feed = feed
+        self.events = events or Events(now)
         self.history = feed.history
         self.settings = settings
         self.snapshots: Snapshots | None = None
@@ -138,6 +148,7 @@ class Primary:
         else:
             replica.outlet.write(b"+CONTINUE\r\n")
         self._stream(replica, offset)
+        self._note(EventKind.SYNC_DONE, replica, "goes on where it stood", answer=Answer.PARTIAL.value)
         return True
 
     def sync(self, replica: Replica) -> None:
@@ -176,6 +187,13 @@ class Primary:
         replica.decision = decision
         self.decisions.add(decision)
         self.advisor.heed(decision)
+        if answer is not Answer.REFUSED:
+            self._note(EventKind.REPLICA_ATTACHED, replica, f"was answered: {answer.value}", answer=answer.value)
+
+    def _note(self, kind: EventKind, replica: Replica, what: str, **facts: Fact) -> None:
+        if kind in (EventKind.SYNC_STARTED, EventKind.SYNC_DONE, EventKind.SYNC_FAILED):
+            facts["direction"] = Direction.GIVEN.value
+        self.events.note(kind, f"replica {replica.name} {what}", peer=replica.name, id=replica.number, **facts)
 
     def _attach(self, replica: Replica) -> None:
         replica.state = ReplicaState.WAIT_BGSAVE_START
@@ -226,6 +244,7 @@ class Primary:
         replica.start_offset = offset
         self.feed.backlog.pin(replica.number, offset + 1)
         self.feed.selected_db = -1
+        self._note(EventKind.SYNC_STARTED, replica, "is given a full sync", answer=Answer.FULL.value)
         if replica.psync:
             replica.outlet.write(f"+FULLRESYNC {self.history.replid} {offset}\r\n".encode())
 
@@ -350,6 +369,7 @@ class Primary:
         replica.sent_offset = offset - 1
         assert replica.outlet is not None
         replica.outlet.stream_from(offset)
+        self._note(EventKind.REPLICA_ONLINE, replica, "is sent the stream", offset=offset)
 
     # -- a replica speaks or goes -------------------------------------------------------------------------------
 
@@ -357,8 +377,17 @@ class Primary:
         """`REPLCONF ACK offset`."""
         replica.ack_offset = max(replica.ack_offset, offset)
         replica.ack_ms = self._now()
-        if replica.decision is not None and replica.is_online and offset >= replica.start_offset:
-            replica.decision.reached(Stage.LOADED, replica.ack_ms)
+        decision = replica.decision
+        if decision is not None and replica.is_online and offset >= replica.start_offset:
+            if decision.cost is not None and decision.cost.stage is Stage.SENT:
+                self._note(
+                    EventKind.SYNC_DONE,
+                    replica,
+                    "has loaded its full sync",
+                    answer=Answer.FULL.value,
+                    bytes=decision.cost.bytes_moved,
+                )
+            decision.reached(Stage.LOADED, replica.ack_ms)
         if replica.awaits_ack and replica.is_online:
             replica.awaits_ack = False
             self._log("notice", f"Synchronization with replica {replica.name} succeeded")
@@ -382,10 +411,15 @@ class Primary:
             snapshots.kill()
 
     def _forget(self, replica: Replica) -> None:
-        self.replicas.pop(replica.number, None)
+        if self.replicas.pop(replica.number, None) is None:
+            return
+        lost = EndCause.CONNECTION_LOST if replica.is_live else EndCause.TRANSFER_BROKEN
+        cause = (replica.end_cause or lost).value
         if replica.decision is not None:
-            lost = EndCause.CONNECTION_LOST if replica.is_live else EndCause.TRANSFER_BROKEN
             replica.decision.ended(replica.end_cause or lost, self._now(), self._unsent_bytes(replica))
+        if replica.start_offset >= 0 and not replica.is_live and cause != EndCause.COMPLETED.value:
+            self._note(EventKind.SYNC_FAILED, replica, "did not get its full sync", cause=cause)
+        self._note(EventKind.REPLICA_LOST, replica, f"is gone: {cause}", cause=cause)
         self._soft_since_ms.pop(replica.number, None)
         self.feed.listeners.pop(replica.number, None)
         if self.feed.backlog is not None:

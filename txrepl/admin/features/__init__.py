@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from txrepl.admin.contract import Feature
-from txrepl.admin.features import guard_rails, info, pages, probes, replication, roles, syncs
+from txrepl.admin.features import (
+    config,
+    failover,
+    guard_rails,
+    handshakes,
+    info,
+    pages,
+    probes,
+    replication,
+    roles,
+    syncs,
+)
 
 FEATURES: Final[tuple[Feature, ...]] = (
     pages.FEATURE,
@@ -15,4 +26,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     info.FEATURE,
     guard_rails.FEATURE,
     roles.FEATURE,
+    failover.FEATURE,
+    config.FEATURE,
+    handshakes.FEATURE,
 )

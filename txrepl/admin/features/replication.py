@@ -7,9 +7,11 @@ from typing import Final
 from twisted.web.server import Request
 
 from txrepl.admin import views
-from txrepl.admin.answers import client_of, json_answer, query_of
+from txrepl.admin.answers import body_of, client_of, content_type_of, json_answer, query_of
+from txrepl.admin.bodies import OFFSET_MAX, read_fields
 from txrepl.admin.contract import (
     JSON,
+    ORDER_REFUSED,
     QUERY_REFUSED,
     REPLID,
     Feature,
@@ -21,12 +23,14 @@ from txrepl.admin.contract import (
     flag,
     number,
     or_null,
+    order,
     record,
     ref,
     ref_or_null,
     string,
 )
-from txrepl.admin.problems import NotFoundError
+from txrepl.admin.problems import InvalidError, NotFoundError
+from txrepl.errors import ConfigError
 from txrepl.replication.decisions import EndCause
 
 _STATES: Final = ["none", "connect", "connecting", "handshake", "sync", "connected"]
@@ -44,6 +48,22 @@ class Replication(Handlers):
         """What the backlog covers."""
         query_of(request)
         return json_answer(request, views.backlog(self.node, self.node.now()))
+
+    def resize(self, request: Request) -> bytes:
+        """Keep more or less of the history."""
+        query_of(request)
+        fields = read_fields(content_type_of(request), body_of(request), frozenset({"size_bytes"}))
+        size = fields.whole("size_bytes", 1, OFFSET_MAX)
+        if size is None:
+            raise InvalidError("size_bytes", "missing")
+        node = self.node
+        try:
+            changed = node.config.set_many({"repl-backlog-size": str(size)})
+        except ConfigError as error:
+            raise InvalidError("size_bytes", str(error)) from None
+        if changed:
+            node.log("notice", f"repl-backlog-size is {size} now (user request from '{client_of(request)}')")
+        return json_answer(request, views.backlog(node, node.now()))
 
     def replicas(self, request: Request) -> bytes:
         """The attached replicas."""
@@ -149,6 +169,20 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "never less than what would have saved the full syncs below /v1/syncs."
         ),
     ),
+    "BacklogOrder": {
+        "type": "object",
+        "description": "A size for the backlog.",
+        "properties": {
+            "size_bytes": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": OFFSET_MAX,
+                "description": "How many bytes to keep at least.",
+            }
+        },
+        "required": ["size_bytes"],
+        "additionalProperties": False,
+    },
     "Disconnected": record("A replica that was disconnected; it may come back.", disconnected=ref("Replica")),
 }
 
@@ -182,6 +216,19 @@ FEATURE: Final = Feature(
             "What the backlog covers.",
             {JSON: "Backlog"},
             refusals=QUERY_REFUSED,
+        ),
+        Route(
+            Replication.resize,
+            "patch",
+            "/v1/backlog",
+            "resize_backlog",
+            "actions",
+            "Resize the backlog.",
+            {JSON: "Backlog"},
+            "Sets repl-backlog-size; less than 16 kB becomes 16 kB. A smaller one drops the oldest bytes.",
+            {200: "It is resized."},
+            ORDER_REFUSED,
+            body=order("BacklogOrder"),
         ),
         Route(
             Replication.replicas,
