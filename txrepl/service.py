@@ -105,7 +105,12 @@ class RedisService(service.Service):
         super().startService()
         self._ticker.start(0.1, now=False)
         loaded = defer.Deferred.fromCoroutine(self._load())
-        loaded.addErrback(lambda failure: self._on_fatal(failure.getErrorMessage()))
+        loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
+
+    def _fail(self, message: str) -> None:
+        """The server cannot go on; there is nothing to shut down in good order."""
+        self.stopping = True
+        self._on_fatal(message)
 
     def _enter_directory(self) -> None:
         path = self.config.get_str("dir")
@@ -164,7 +169,7 @@ class RedisService(service.Service):
             endpoint = f"{'tcp6' if ':' in host else 'tcp'}:{port}:interface={escaped}"
         site = make_site(self.node, self._reactor, token=token, bound_host=host)
         listening = serverFromString(self._reactor, endpoint).listen(site)
-        listening.addCallbacks(self._http_listens, lambda failure: self._on_fatal(failure.getErrorMessage()))
+        listening.addCallbacks(self._http_listens, lambda failure: self._fail(failure.getErrorMessage()))
 
     def _http_listens(self, port: Any) -> None:
         self._ports.append(port)

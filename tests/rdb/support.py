@@ -30,7 +30,6 @@ from txrepl.rdb import RdbReader, RdbWriter, Sink
 from txrepl.rdb.primitives import crc64, write_length
 
 SAMPLES = Path(__file__).parent / "samples"
-SHARED_SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "rdb-samples"
 
 Key = tuple[int, bytes, Any, int | None, int | None, int | None]
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from tests.rdb.support import (
     SAMPLES,
-    SHARED_SAMPLES,
     Fill,
     copy_of,
     expectations,
@@ -47,27 +43,3 @@ def test_samples_are_read_with_an_equal_digest(name: str) -> None:
         anew = copy_of(rdb, version=version, dialect="valkey" if version == 80 else "redis")
         assert read_pieces([anew])[0].keys == record.keys
     assert any(other[0] == "function" for other in record.others) == ("5.0" not in name)
-
-
-def shared() -> list[Any]:
-    """The whole files, where they are."""
-    if not SHARED_SAMPLES.is_dir():
-        return [pytest.param("", {}, marks=pytest.mark.skip("the shared samples are not here; their cuts are"))]
-    known = json.loads((SHARED_SAMPLES / "digests.json").read_text("utf-8"))
-    return [pytest.param(name, facts, id=name) for name, facts in known.items()]
-
-
-@pytest.mark.parametrize(("name", "facts"), shared())
-def test_whole_files_are_read_with_the_digest_of_the_server_that_made_them(name: str, facts: dict[str, Any]) -> None:
-    """DEBUG DIGEST and the number of keys per database."""
-    rdb = (SHARED_SAMPLES / name).read_bytes()
-    short, legacy = digests(rdb)
-    if "digest_as_printed_by_7.2_and_later" in facts:
-        assert (short, legacy) == (facts["digest_as_printed_by_7.2_and_later"], facts["digest"])
-    else:
-        assert short == facts["digest"]
-    record, _ = read_pieces([rdb])
-    for index, database in facts["dbs"].items():
-        mine = [key for key in record.keys if key[0] == int(index)]
-        assert len(mine) == database["keys"]
-        assert sum(key[3] is not None for key in mine) == database["volatile"]
