@@ -302,7 +302,7 @@ def test_a_command_of_the_stream_that_fails_is_told_to_the_operator_and_not_to_t
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     node.receive_stream(SET + encode_command([b"LPUSH", b"k", b"x"]) + encode_command([b"SET", b"k", b"w"]))
-    assert said(bench, "== CRITICAL == This replica is sending an error to its master: 'WRONGTYPE") == 1
+    assert said(bench, "== CRITICAL == This replica is sending an error to its master: '-WRONGTYPE") == 1
     assert said(bench, "after processing the command 'lpush'") == 1
     assert node.keyspace.databases[0].data[b"k"] == b"w"
 

@@ -29,6 +29,12 @@ class CommandError(TxreplError):
         """The first word, as INFO errorstats counts it."""
         return self.message.split(b" ", 1)[0].decode("latin-1")
 
+    @property
+    def quoted(self) -> str:
+        """The text as the log quotes it: a code behind a `-`, without the general `ERR` (`afterErrorReply`)."""
+        text = self.message.decode("utf-8", "backslashreplace")
+        return text.removeprefix("ERR ") if text.startswith("ERR ") else f"-{text}"
+
 
 class ProtocolError(TxreplError):
     """A peer's bytes break RESP; the message is Redis's text without the `-ERR `."""
@@ -58,6 +64,10 @@ class ReplicationError(TxreplError):
 
 class SyncRefusedError(ReplicationError):
     """The primary cannot bring us up to date now, and told us so; it is to be asked again."""
+
+
+class SilenceError(ReplicationError):
+    """The primary said nothing for `repl-timeout`."""
 
 
 class MigrationError(TxreplError):

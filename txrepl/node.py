@@ -150,6 +150,7 @@ class Node:
         self.log = log
         self.run_id = random_id()
         self.started_ms = now()
+        self.multiplexing_api = ""
         self.keyspace = Keyspace(config.get_int("databases"), rng)
         self.keyspace.now_ms = self.started_ms
         self.stats = Stats()
@@ -387,8 +388,8 @@ class Node:
             )
             return False
         self._turn_to(host, port)
-        self.log("notice", f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
         self._connect()
+        self.log("notice", f"REPLICAOF {host}:{port} enabled (user request from '{who}')")
         return True
 
     def _turn_to(self, host: str, port: int) -> None:
@@ -402,6 +403,8 @@ class Node:
                 continue
             self.unblock(session, CommandError(UNBLOCKED))
             self.disconnect(session)
+        link.host = host
+        link.port = port
         if was_primary:
             self.log(
                 "notice",
@@ -409,12 +412,9 @@ class Node:
                 "I may be able to synchronize with the new master with just a partial transfer.",
             )
             self.feed.flush()
-            self.feed.open_backlog(self.settings.backlog_bytes)
             link.resumable = True
             link.stream_db = -1
             self._forget_delay_stop()  # an offset of our own history
-        link.host = host
-        link.port = port
         link.state = LinkState.CONNECT
         link.down_since_ms = 0
         link.current_ms = 0
@@ -528,8 +528,9 @@ class Node:
         link.steps.append(Step(state, link.last_io_ms))
 
     def primary_spoke(self, count: int) -> None:
-        """Bytes came from the primary."""
+        """Something came from the primary: so many bytes of a bulk or of the stream."""
         self.link.last_io_ms = self.now()
+        self.stats.reads += 1
         self.stats.primary_input_bytes += count
 
     def link_failed(self, reason: str) -> None:
@@ -546,8 +547,6 @@ class Node:
             self.later(0, lambda: self.failover.abort("Failover target rejected psync request"))
         if link.host:
             link.state = LinkState.CONNECT
-            if not link.down_since_ms:
-                link.down_since_ms = self.now()
         self.refresh_gate()
 
     def sync_refused(self, reason: str) -> None:
@@ -771,6 +770,7 @@ class Node:
         keys = self.keyspace.counts()[0]
         refused = self.guard.check_received(loader.keys_loaded, outcome, keys, self.feed.history, self.now())
         self._heed_guard(refused)
+        self._remember_load(loader)
         self._part_from_history()
         if transfer.how == "swapdb":
             self.log("notice", "MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
@@ -794,7 +794,6 @@ class Node:
         self.feed.open_backlog(self.settings.backlog_bytes)
         self.link.transfer = None
         self.loading = None
-        self._remember_load(loader)
         self._note_sync(EventKind.SYNC_DONE, "the full sync is loaded", size_bytes=transfer.read_bytes)
         self.log("notice", "MASTER <-> REPLICA sync: Finished with success")
         self._begin_stream(loader.stream_database)
@@ -819,6 +818,7 @@ class Node:
         if session is None:
             session = self._open_stream(database)
         session.address = f"{link.host}:{link.port}"
+        session.local_address = link.local_address
         session.user = b"(superuser)"
         session.created_ms = session.last_active_ms = self.now()
         link.down_since_ms = 0
@@ -829,7 +829,8 @@ class Node:
         self.events.note(EventKind.LINK_UP, "the primary's stream flows", host=link.host, port=link.port)
 
     def _open_stream(self, database: int) -> Session:
-        session = Session(self, 0)
+        self._last_number += 1
+        session = Session(self, self._last_number)
         session.flags |= PRIMARY
         session.db = self.keyspace.databases[database]
         self._stream_session = session
@@ -872,7 +873,7 @@ class Node:
         failed = self.dispatcher.apply(session, argv)
         if failed is not None:
             name = argv[0].decode("utf-8", "backslashreplace").lower()
-            text = failed.message.decode("utf-8", "backslashreplace")
+            text = failed.quoted
             self.log(
                 "warning",
                 f"== CRITICAL == This replica is sending an error to its master: '{text}' "
@@ -1244,6 +1245,11 @@ class Node:
         version = loader.fact(b"redis-ver") or loader.fact(b"valkey-ver")
         if version:
             self.log("notice", f"Loading RDB produced by version {version}")
+        made, memory = loader.fact(b"ctime"), loader.fact(b"used-mem")
+        if made.isdigit():
+            self.log("notice", f"RDB age {max(0, self.now() // 1000 - int(made))} seconds")
+        if memory.isdigit():
+            self.log("notice", f"RDB memory usage when created {int(memory) / 1024 / 1024:.2f} Mb")
         keys, expired = loader.keys_loaded, len(loader.expired)
         self.log("notice", f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
         self.saver.loaded_keys = loader.keys_loaded

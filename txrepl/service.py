@@ -71,6 +71,7 @@ class RedisService(service.Service):
         self.link = PrimaryLink(self.node, reactor)
         self.migrator = Migrator(self.node, reactor)
         self.node.host = self
+        self.node.multiplexing_api = type(reactor).__name__.removesuffix("Reactor").lower()
         self.node.primary.snapshots = self.snapshots
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor

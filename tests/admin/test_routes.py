@@ -384,7 +384,7 @@ def test_it_follows_at_once(path: str) -> None:
     assert answer.json["role"] == "replica"
     assert (answer.json["link"]["host"], answer.json["link"]["port"]) == ("10.0.0.9", 6379)
     assert bench.host.asked == ["drop", "connect"]
-    assert bench.lines[-2] == (
+    assert bench.lines[-1] == (
         "notice REPLICAOF 10.0.0.9:6379 enabled (user request from 'HTTP client 127.0.0.1:31337')"
     )
 

@@ -48,6 +48,9 @@ class Talk:
         """The replica's next command; raises `ConnectionError` when it closes. Its newlines are signs of life."""
         while (line := self._line()) == b"":
             pass
+        if line == b"SYNC":  # the one command that Redis sends inline
+            self.commands.append([line])
+            return [line]
         assert line[:1] == b"*", f"a replica speaks in arrays, not {line!r}"
         words = []
         for _ in range(int(line[1:])):

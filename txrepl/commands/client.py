@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from txrepl.commands.arguments import integer, integer_between
@@ -90,8 +90,11 @@ def flag_letters(client: Session) -> str:
     return letters or "N"
 
 
-def describe(client: Session) -> bytes:
+def describe(client: Session, running: Sequence[bytes] = ()) -> bytes:
     """The line of CLIENT LIST, in Redis 7.2's order (`catClientInfoString`).
+
+    Parameters:
+        running: the command of this client that is being run.
 
     Sizes are bytes. What only a C server has (`fd`, the sizes of its buffers) is -1 or 0.
     """
@@ -101,7 +104,7 @@ def describe(client: Session) -> bytes:
         for text in (client.name, client.user, client.lib_name, client.lib_version)
     )
     queued = sum(sum(map(len, argv)) for argv in client.queue)
-    waiting = sum(map(len, client.waiting_argv))
+    waiting = sum(map(len, running or client.waiting_argv))
     pending_in = client.outlet.pending_input()
     pending_out = client.outlet.pending_output()
     fields = (
@@ -139,6 +142,11 @@ def describe(client: Session) -> bytes:
     return " ".join(f"{field}={value}" for field, value in fields).encode("utf-8", "surrogateescape") + b"\n"
 
 
+def client_line(client: Session) -> str:
+    """The same as log lines name a client."""
+    return describe(client).decode("utf-8", "backslashreplace").rstrip()
+
+
 # -- asking -----------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +172,7 @@ def client_getname(s: Session, argv: list[bytes]) -> Reply:
 )
 def client_info(s: Session, argv: list[bytes]) -> Reply:
     """CLIENT INFO."""
-    return Verbatim(describe(s))
+    return Verbatim(describe(s, argv))
 
 
 @family.command(
@@ -188,7 +196,7 @@ def client_list(s: Session, argv: list[bytes]) -> Reply:
         clients = [by_number[number] for number in numbers if number in by_number]
     elif len(argv) != 2:
         raise CommandError(SYNTAX)
-    return Verbatim(b"".join(describe(client) for client in clients))
+    return Verbatim(b"".join(describe(client, argv if client is s else ()) for client in clients))
 
 
 def _type(text: bytes) -> str:

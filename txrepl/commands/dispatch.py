@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from typing import Final
 
 from txrepl.commands.blocking import Waiters
+from txrepl.commands.client import client_line
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.session import (
     BLOCKED,
@@ -222,9 +223,14 @@ class Dispatcher:
 
     def _replica_replied(self, session: Session, argv: list[bytes], reply: Reply) -> Reply:
         """An attached replica has no business with replies (`afterErrorReply`, `logInvalidUseAndFreeClientAsync`)."""
-        shown = encode(reply, 2).decode("utf-8", "backslashreplace").strip()[:128]
-        name = argv[0].decode("utf-8", "backslashreplace").lower()
-        self.server.log("warning", f"Replica generated a reply to command '{name}', disconnecting it: {shown}")
+        name, whose = argv[0].decode("utf-8", "backslashreplace").lower(), client_line(session)
+        self.server.log("warning", f"Replica generated a reply to command '{name}', disconnecting it: {whose}")
+        if isinstance(reply, CommandError):
+            self.server.log(
+                "warning",
+                f"== CRITICAL == This master is sending an error to its replica: '{reply.quoted}' "
+                f"after processing the command '{name}'",
+            )
         self.server.disconnect(session, flush=False)
         return NO_REPLY
 
@@ -425,6 +431,7 @@ class Dispatcher:
         self.server.stats.commands += 1
         keyspace = self.keyspace
         command.calls += 1
+        session.last_command = command.name
         failed: CommandError | None = None
         try:
             reply = command.handler(session, argv)

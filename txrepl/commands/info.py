@@ -8,10 +8,12 @@ inner life) is zero or left out.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -31,6 +33,8 @@ Section = dict[str, str]
 TTL_SAMPLE: Final = 100
 """Keys whose remaining time makes `avg_ttl`."""
 
+_BUILD_ID: Final = hashlib.sha256(f"{__version__} {sys.version}".encode()).hexdigest()[:16]
+_MONOTONIC_CLOCK: Final = f"POSIX {time.get_clock_info('monotonic').implementation.partition('(')[0]}"
 _UNITS: Final = ((1024**4, "T"), (1024**3, "G"), (1024**2, "M"), (1024, "K"))
 
 
@@ -97,9 +101,13 @@ def _server(server: Server, process: Process) -> Section:
         "txrepl_version": __version__,
         "redis_git_sha1": "00000000",
         "redis_git_dirty": "0",
+        "redis_build_id": _BUILD_ID,
         "redis_mode": "standalone",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "arch_bits": "64" if sys.maxsize > 2**32 else "32",
+        "monotonic_clock": _MONOTONIC_CLOCK,
+        "multiplexing_api": server.multiplexing_api,
+        "atomicvar_api": "none",
         "python_version": platform.python_version(),
         "gcc_version": platform.python_compiler().removeprefix("GCC "),
         "process_id": str(process.pid),
@@ -166,6 +174,9 @@ def _memory(server: Server, process: Process) -> Section:
         "used_memory_startup": "0",
         "used_memory_dataset": str(dataset),
         "used_memory_dataset_perc": f"{100 * dataset / used:.2f}%",
+        "allocator_allocated": str(used),
+        "allocator_active": str(process.resident),  # as Redis has it where the allocator tells nothing, as libc's
+        "allocator_resident": str(process.resident),
         "total_system_memory": str(process.system_memory),
         "total_system_memory_human": human(process.system_memory),
         "used_memory_lua": "0",
@@ -184,6 +195,12 @@ def _memory(server: Server, process: Process) -> Section:
         "maxmemory": str(limit),
         "maxmemory_human": human(limit),
         "maxmemory_policy": server.config.get_str("maxmemory-policy"),
+        "allocator_frag_ratio": f"{process.resident / used:.2f}",
+        "allocator_frag_bytes": str(process.resident - used),
+        "allocator_rss_ratio": "1.00",
+        "allocator_rss_bytes": "0",
+        "rss_overhead_ratio": "1.00",
+        "rss_overhead_bytes": "0",
         "mem_fragmentation_ratio": "1.00",
         "mem_fragmentation_bytes": "0",
         "mem_not_counted_for_evict": "0",
@@ -203,7 +220,7 @@ def _memory(server: Server, process: Process) -> Section:
 def _persistence(server: Server, process: Process) -> Section:
     saver, loading = server.saver, server.loading
     now_ms = server.keyspace.now_ms
-    running_s = -1 if saver.started_ms is None else (now_ms - saver.started_ms) // 1000
+    running_s = -1 if saver.child_since_ms is None else (now_ms - saver.child_since_ms) // 1000
     section = {
         "loading": str(int(loading is not None and not loading.served)),
         "async_loading": str(int(loading is not None and loading.served)),
@@ -212,9 +229,9 @@ def _persistence(server: Server, process: Process) -> Section:
         "current_cow_size_age": "0",
         "current_fork_perc": "0.00",
         "current_save_keys_processed": "0",
-        "current_save_keys_total": str(server.keyspace.counts()[0] if saver.started_ms is not None else 0),
+        "current_save_keys_total": str(server.keyspace.counts()[0] if running_s >= 0 else 0),
         "rdb_changes_since_last_save": str(saver.changes(server.keyspace.dirty)),
-        "rdb_bgsave_in_progress": str(int(saver.started_ms is not None or server.primary.is_snapshot_under_way)),
+        "rdb_bgsave_in_progress": str(int(running_s >= 0)),
         "rdb_last_save_time": str(saver.last_save_ms // 1000),
         "rdb_last_bgsave_status": "ok" if saver.last_ok else "err",
         "rdb_last_bgsave_time_sec": str(saver.last_duration_s),
@@ -302,8 +319,12 @@ def _stats(server: Server, process: Process) -> Section:
         "unexpected_error_replies": str(stats.unexpected_errors),
         "total_error_replies": str(stats.error_replies),
         "dump_payload_sanitizations": "0",
+        "total_reads_processed": str(stats.reads),
+        "total_writes_processed": str(stats.writes),
         "io_threaded_reads_processed": "0",
         "io_threaded_writes_processed": "0",
+        "reply_buffer_shrinks": "0",  # no client has one that changes its size
+        "reply_buffer_expands": "0",
         "client_query_buffer_limit_disconnections": str(stats.query_limit_disconnections),
         "client_output_buffer_limit_disconnections": str(stats.output_limit_disconnections),
         "acl_access_denied_auth": str(stats.acl_denied_auth),
@@ -359,7 +380,8 @@ def _as_replica(server: Server) -> Section:
     }
     transfer = link.transfer
     if transfer is not None:
-        total, read = transfer.total_bytes, transfer.read_bytes
+        total = transfer.total_bytes if transfer.bulk_ms else -1  # unknown until the bulk begins
+        read = transfer.read_bytes
         section |= {
             "master_sync_total_bytes": str(total),
             "master_sync_read_bytes": str(read),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txrepl.commands.arguments import integer, integer_between, positive
+from txrepl.commands.client import client_line
 from txrepl.commands.session import IN_MULTI, PRIMARY, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError, ProtocolError
@@ -21,10 +22,10 @@ family = Family("server")
 _PORT_MAX = 65535
 
 
-def describe(s: Session) -> str:
-    """The client as log lines name it."""
-    name = s.name.decode("utf-8", "backslashreplace")
-    return f"id={s.number} addr={s.address} laddr={s.local_address} fd=-1 name={name}"
+def _who(s: Session, argv: list[bytes]) -> str:
+    """The client, with the command that it is just running, as log lines name it."""
+    s.last_command = argv[0].decode("latin-1").lower()
+    return client_line(s)
 
 
 @family.command(
@@ -39,14 +40,14 @@ def replicaof(s: Session, argv: list[bytes]) -> Reply:
     if s.server.failover.is_under_way:
         raise CommandError("ERR REPLICAOF not allowed while failing over.")
     if argv[1].lower() == b"no" and argv[2].lower() == b"one":
-        s.server.promote(describe(s))
+        s.server.promote(_who(s, argv))
         return OK
     if s.flags & REPLICA:
         raise CommandError("ERR Command is not valid when client is a replica.")
     port = integer_between(argv[2], 0, _PORT_MAX, "ERR Invalid master port")
     if not argv[1]:
         raise CommandError("ERR Invalid master host")  # an empty one would read as having no primary
-    if not s.server.replicate_from(argv[1].decode("utf-8", "surrogateescape"), port, describe(s)):
+    if not s.server.replicate_from(argv[1].decode("utf-8", "surrogateescape"), port, _who(s, argv)):
         return "OK Already connected to specified master"
     return OK
 
@@ -73,14 +74,15 @@ def psync(s: Session, argv: list[bytes]) -> Reply:
     if s.flags & REPLICA:
         return NO_REPLY
     if len(argv) > 3 and argv[3].lower() == b"failover":
-        _take_over(s, argv[1])
+        _take_over(s, argv)
     replid = argv[1].decode("latin-1")
     _check_may_sync(s, replid)
     replica = s.server.attach_replica(s)
     try:
         offset = integer(argv[2])
     except CommandError:
-        s.server.log("notice", f"Replica {replica.name} asks for synchronization but with a wrong offset")
+        s.server.log("notice", f"Replica {replica.name} asks for synchronization")
+        s.server.log("warning", f"Replica {replica.name} asks for synchronization but with a wrong offset")
         s.server.primary.refused(replica, replid, Condition.WRONG_OFFSET, "the offset that it asked for is no number")
         raise
     s.flags |= REPLICA
@@ -107,10 +109,10 @@ def sync(s: Session, argv: list[bytes]) -> Reply:
     return NO_REPLY
 
 
-def _take_over(s: Session, replid: bytes) -> None:
+def _take_over(s: Session, argv: list[bytes]) -> None:
     """Our primary asks us to take its place: we share its history, so that it can go on as our replica."""
     server = s.server
-    shown = replid.decode("utf-8", "backslashreplace")
+    shown = argv[1].decode("utf-8", "backslashreplace")
     server.log("notice", f"Failover request received for replid {shown}.")
     if not server.link.host:
         raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
@@ -118,7 +120,7 @@ def _take_over(s: Session, replid: bytes) -> None:
         raise CommandError("ERR PSYNC FAILOVER replid must match my replid.")
     if server.delay.is_active:
         raise CommandError("ERR PSYNC FAILOVER can't be sent to a delayed replica: it has not applied all it received.")
-    server.promote(describe(s), asked="failover request")
+    server.promote(_who(s, argv), asked="failover request")
 
 
 def _check_may_sync(s: Session, replid: str) -> None:

@@ -150,6 +150,7 @@ class Server(Protocol):
         loading: the load that goes on, None if none.
         run_id: 40 hexadecimal digits of this run.
         started_ms: when the server started, unix ms.
+        multiplexing_api: how it waits for its sockets, as `epoll`.
         expires_actively: due keys are deleted without being looked at (DEBUG SET-ACTIVE-EXPIRE).
         cron_paused: periodic work is stopped (DEBUG PAUSE-CRON).
     """
@@ -173,6 +174,7 @@ class Server(Protocol):
     loading: Loading | None
     run_id: str
     started_ms: int
+    multiplexing_api: str
     expires_actively: bool
     cron_paused: bool
 

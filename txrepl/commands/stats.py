@@ -37,6 +37,8 @@ class Stats:
     connections: int = 0
     rejected_connections: int = 0
     commands: int = 0
+    reads: int = 0
+    writes: int = 0
     input_bytes: int = 0
     output_bytes: int = 0
     replica_output_bytes: int = 0

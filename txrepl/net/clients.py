@@ -80,7 +80,9 @@ class Client(protocol.Protocol):
         session = self._session
         if session is None or session.flags & CLOSING:
             return
-        self._node.stats.input_bytes += len(data)
+        stats = self._node.stats
+        stats.reads += 1
+        stats.input_bytes += len(data)
         parser = self._parser
         batch = parser.feed(data)
         if session.flags & BLOCKED or self._queue:
@@ -132,7 +134,12 @@ class Client(protocol.Protocol):
                 self._queue.clear()
 
     def _send(self, session: Session, data: bytes) -> None:
-        self._node.stats.output_bytes += len(data)
+        stats = self._node.stats
+        stats.writes += 1
+        if session.flags & REPLICA:
+            stats.replica_output_bytes += len(data)
+        else:
+            stats.output_bytes += len(data)
         self.transport.write(data)
         pending = getattr(self.transport, "pending_bytes", 0)
         if pending:
@@ -243,7 +250,9 @@ class Client(protocol.Protocol):
 
     def _flush_out(self) -> None:
         if self._out:
-            self.transport.write(b"".join(self._out))
+            data = b"".join(self._out)
+            self._node.stats.replica_output_bytes += len(data)
+            self.transport.write(data)
             self._out.clear()
 
 

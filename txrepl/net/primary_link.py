@@ -9,6 +9,7 @@ by its turn that it is no longer meant.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,8 +18,10 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.python.failure import Failure
 
-from txrepl.errors import RdbError, ReplicationError, SyncRefusedError
+from txrepl.errors import RdbError, ReplicationError, SilenceError, SyncRefusedError
+from txrepl.net.clients import printable
 from txrepl.net.full_sync import FullSync, ignore
+from txrepl.net.link_protocol import LinkProtocol
 from txrepl.node import Node
 from txrepl.replication.handshake import Resync, handshake
 from txrepl.replication.states import LinkState
@@ -27,106 +30,6 @@ from txrepl.resp.requests import encode_command
 
 RETRY_S: Final = 1.0
 HEARTBEAT_S: Final = 1.0
-LINE_MAX_BYTES: Final = 64 * 1024
-
-
-class LinkProtocol(protocol.Protocol):
-    """The connection: lines during the handshake, then whatever `receive` is set to."""
-
-    transport: Any
-
-    def __init__(self, node: Node, clock: Any) -> None:
-        self._node = node
-        self._clock = clock
-        self._buffer = bytearray()
-        self._wanted: defer.Deferred[bytes] | None = None
-        self.receive: Callable[[bytes], None] | None = None
-        self.closed: defer.Deferred[None] = defer.Deferred()
-        self._lost = False
-        self.rests = False
-
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Bytes from the primary."""
-        self._node.primary_spoke(len(data))
-        if self.receive is not None:
-            self.receive(data)
-            return
-        self._buffer += data
-        if len(self._buffer) > LINE_MAX_BYTES and b"\n" not in self._buffer:
-            self.fail(ReplicationError("the primary sent a line without end"))
-            return
-        self._offer_line()
-
-    def _offer_line(self) -> None:
-        if self._wanted is None:
-            return
-        end = self._buffer.find(b"\n")
-        if end >= 0:
-            line = bytes(self._buffer[:end]).rstrip(b"\r")
-            del self._buffer[: end + 1]
-            wanted, self._wanted = self._wanted, None
-            wanted.callback(line)
-
-    def fail(self, error: ReplicationError) -> None:
-        """Give up on the connection."""
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            wanted.errback(error)
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
-        """The connection is gone."""
-        self._lost = True
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            wanted.errback(ReplicationError("the primary closed the connection"))
-        if not self.closed.called:
-            self.closed.callback(None)
-
-    # -- the handshake's wire
-
-    def send(self, *words: bytes) -> None:
-        """Send a command."""
-        self.transport.write(encode_command(words))
-
-    async def line(self) -> bytes:
-        """The next line, within repl-timeout."""
-        if self._lost:
-            raise ReplicationError("the primary closed the connection")
-        wanted: defer.Deferred[bytes] = defer.Deferred()
-        self._wanted = wanted
-        timeout_s = self._node.settings.timeout_s
-        timer = self._clock.callLater(
-            timeout_s,
-            lambda: self.fail(
-                ReplicationError(f"Timeout connecting to the MASTER... no answer from the primary within {timeout_s} s")
-            ),
-        )
-        self._offer_line()
-        try:
-            return await wanted
-        finally:
-            if timer.active():
-                timer.cancel()
-
-    def rest(self) -> None:
-        """Read no further for now; the primary's silence is our doing."""
-        self.rests = True
-        self.transport.pauseProducing()
-
-    def go_on(self) -> None:
-        """Read on after `rest`."""
-        if self.rests and not self._lost:
-            self.rests = False
-            self._node.primary_spoke(0)
-            self.transport.resumeProducing()
-
-    def take_buffer(self) -> bytes:
-        """What came after the last line."""
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
 
 
 class PrimaryLink:
@@ -146,6 +49,7 @@ class PrimaryLink:
         self._attempt: defer.Deferred[None] | None = None
         self._wire: LinkProtocol | None = None
         self._turn = 0
+        self._silence: SilenceError | None = None
         self._beat = task.LoopingCall(self._heartbeat)
         self._beat.clock = reactor
 
@@ -160,6 +64,7 @@ class PrimaryLink:
         """Close whatever is open and try no further."""
         self._turn += 1
         attempt, self._attempt = self._attempt, None
+        self._silence = None
         self._drop_wire()
         if attempt is not None:
             attempt.cancel()
@@ -176,7 +81,10 @@ class PrimaryLink:
     def acknowledge(self, offset: int) -> None:
         """Send `REPLCONF ACK offset`."""
         if self._wire is not None:
-            self._wire.send(b"REPLCONF", b"ACK", b"%d" % offset)
+            stats, data = self._node.stats, encode_command((b"REPLCONF", b"ACK", b"%d" % offset))
+            stats.writes += 1
+            stats.output_bytes += len(data)
+            self._wire.transport.write(data)
 
     # -- one attempt after the other
 
@@ -184,11 +92,16 @@ class PrimaryLink:
         node = self._node
         while True:
             lasted_s = 0.0
+            place = f"MASTER {node.link.host}:{node.link.port}"
+            again = f"Reconnecting to {place}"
             try:
                 lasted_s = await self._link_once(turn)
-            except Exception as error:
+            except Exception as failure:
                 if turn != self._turn:
                     return
+                error, self._silence = self._silence or failure, None
+                in_vain = node.link.state is LinkState.TRANSFER or isinstance(error, SilenceError | TimeoutError)
+                again = f"Reconnecting to {place} after failure" if in_vain else f"Connecting to {place}"
                 self._report(error)
                 if isinstance(error, SyncRefusedError):
                     node.sync_refused(str(error))
@@ -198,14 +111,15 @@ class PrimaryLink:
             self._drop_wire()
             if node.guard.stop is not None:
                 return  # until somebody decides
-            at_once = lasted_s >= RETRY_S
-            await task.deferLater(self._clock, 0 if at_once else RETRY_S)
-            where = f"{node.link.host}:{node.link.port}"
-            node.log("notice", f"Reconnecting to MASTER {where}" + ("" if at_once else " after failure"))
+            await task.deferLater(self._clock, 0 if lasted_s >= RETRY_S else RETRY_S)
+            node.log("notice", again)
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, ConnectError | DNSLookupError | TimeoutError | OSError | ValueError):
-            what = "Timeout connecting to the MASTER..." if isinstance(error, TimeoutError) else error
+            number = getattr(error, "osError", None)
+            what: object = os.strerror(number) if number else error
+            if isinstance(error, TimeoutError):
+                what = "Timeout connecting to the MASTER..."
             self._node.log("warning", f"Error condition on socket for SYNC: {what}")
         elif isinstance(error, RdbError):
             pass  # the node has told
@@ -236,6 +150,7 @@ class PrimaryLink:
             wire.transport.abortConnection()
             return 0.0
         self._wire = wire
+        node.link.local_address = printable(wire.transport.getHost())
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
         recorded = Recorded(wire, transcript, lambda: node.link.state, node.now)
@@ -290,8 +205,7 @@ class PrimaryLink:
         silent_ms = 0 if wire.rests else node.now() - node.link.last_io_ms
         if silent_ms > node.settings.timeout_s * 1000:
             if node.link.state is LinkState.TRANSFER:
-                node.log(
-                    "warning",
+                self._silence = SilenceError(
                     "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' "
                     "parameter in redis.conf to a larger value.",
                 )

@@ -109,6 +109,7 @@ class SnapshotRelay:
             if self._pipe is not None:
                 self._pipe.close()
             for replica in self.replicas:
+                self._node.log("warning", "SYNC failed. BGSAVE child returned an error")
                 replica.drop(EndCause.SNAPSHOT_FAILED)
             return
         if not self._pipe_done or self._child_ok is None:

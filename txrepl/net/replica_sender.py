@@ -46,8 +46,8 @@ class ReplicaSender:
         """Send `$size` and the file, then tell the primary."""
         file = open(path, "rb")  # noqa: SIM115 - closed when the transfer ends
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        self._transport.write(b"$%d\r\n" % size_bytes)
-        transfer = SnapshotSender().beginFileTransfer(file, self._transport)
+        self._transport.write(self._counted(b"$%d\r\n" % size_bytes))
+        transfer = SnapshotSender().beginFileTransfer(file, self._transport, self._counted)
 
         def sent(_: bytes) -> None:
             self._replica.snapshot_moved(file.tell())
@@ -60,6 +60,12 @@ class ReplicaSender:
             self._transport.abortConnection()
 
         transfer.addCallbacks(sent, broken)
+
+    def _counted(self, data: bytes) -> bytes:
+        stats = self._node.stats
+        stats.writes += 1
+        stats.replica_output_bytes += len(data)
+        return data
 
     def stream_from(self, offset: int) -> None:
         """Send the stream from `offset` on."""
@@ -83,11 +89,10 @@ class ReplicaSender:
     def _advance(self, data: bytes) -> None:
         self._cursor += len(data)
         self._replica.sent_offset = self._cursor - 1
-        self._node.stats.replica_output_bytes += len(data)
         backlog = self._node.feed.backlog
         if backlog is not None:
             backlog.pin(self._replica.number, self._cursor)
-        self._transport.write(data)
+        self._transport.write(self._counted(data))
 
     def _pump(self) -> None:
         backlog = self._node.feed.backlog

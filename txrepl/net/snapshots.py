@@ -215,6 +215,7 @@ class SnapshotShell:
         stats = self._node.stats
         stats.forks += 1
         stats.last_fork_us = int((time.perf_counter() - started) * 1_000_000)
+        self._node.saver.forked(self._node.now(), to_file=not to_sockets)
         self.busy = True
         self.to_sockets = to_sockets
         self._ended = ended
@@ -228,9 +229,12 @@ class SnapshotShell:
         if ok:
             self._node.log("notice", f"Background {kind} terminated with success")
         elif os.WIFSIGNALED(status):
+            kind = kind.removeprefix("RDB ")
             self._node.log("warning", f"Background {kind} terminated by signal {os.WTERMSIG(status)}")
         else:
+            kind = kind.removeprefix("RDB ")
             self._node.log("warning", f"Background {kind} error")
+        self._node.saver.exited(self._node.now())
         self.busy = False
         self.to_sockets = False
         self._pid = 0

@@ -12,15 +12,17 @@ class Saver:
         points: (seconds, changes): save when both are reached.
         last_save_ms: when the dataset was last saved, unix ms.
         last_ok: whether the last background save succeeded.
-        last_duration_s: how long it took, -1 if there was none.
+        last_duration_s: how long the last snapshot's child took, for ourselves or for replicas; -1 if there was none.
         saved_dirty: the change counter at the last save.
         started_ms: when the save in progress was started; None if none is.
+        child_since_ms: when the child at work was forked, for ourselves or for replicas; None if none is.
         scheduled: BGSAVE SCHEDULE waits for a child to end.
-        saves: how many saves succeeded since the start.
+        saves: how many files were begun since the start, for replicas too.
         loaded_keys, loaded_expired: keys that the last load brought, and those that were due and left out.
     """
 
     __slots__ = (
+        "child_since_ms",
         "last_duration_s",
         "last_ok",
         "last_save_ms",
@@ -46,6 +48,7 @@ class Saver:
         self.saved_dirty: int = 0
         self.started_dirty: int = 0
         self.started_ms: int | None = None
+        self.child_since_ms: int | None = None
         self.scheduled: bool = False
         self.saves: int = 0
         self.loaded_keys: int = 0
@@ -64,6 +67,17 @@ class Saver:
                 return seconds, changes
         return None
 
+    def forked(self, now_ms: int, *, to_file: bool) -> None:
+        """A child begins to write a snapshot, to a file or to replicas' connections."""
+        self.child_since_ms = now_ms
+        self.saves += to_file
+
+    def exited(self, now_ms: int) -> None:
+        """The child is gone, one way or the other."""
+        if self.child_since_ms is not None:
+            self.last_duration_s = (now_ms - self.child_since_ms) // 1000
+        self.child_since_ms = None
+
     def begun(self, now_ms: int, dirty: int) -> None:
         """A background save has started."""
         self.started_ms = now_ms
@@ -78,15 +92,17 @@ class Saver:
         """The background save is over."""
         if self.started_ms is None:
             return
-        self.last_duration_s = (now_ms - self.started_ms) // 1000
         self.started_ms = None
         self.last_ok = ok
         if ok:
-            self.saved(now_ms, self.started_dirty)
+            self._is_saved(now_ms, self.started_dirty)
 
     def saved(self, now_ms: int, dirty: int) -> None:
-        """The dataset as of `dirty` is on disk."""
+        """The dataset as of `dirty` was saved to disk in the foreground."""
+        self.saves += 1
+        self._is_saved(now_ms, dirty)
+
+    def _is_saved(self, now_ms: int, dirty: int) -> None:
         self.saved_dirty = dirty
         self.last_save_ms = now_ms
         self.last_ok = True
-        self.saves += 1

@@ -46,6 +46,7 @@ class Link:
 
     Attributes:
         host, port: the primary; host is empty when there is none.
+        local_address: our end of the connection, as `host:port`.
         state: where the link stands.
         resumable: the history is the primary's, so that PSYNC may go on with it (the cached primary).
         stream_db: the database that the primary's stream has selected; -1 = none.
@@ -69,6 +70,7 @@ class Link:
     read_offset: int = 0
     failures: int = 0
     last_error: str = ""
+    local_address: str = ""
     transfer: Transfer | None = None
     steps: list[Step] = field(default_factory=list)
 

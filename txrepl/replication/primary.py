@@ -126,6 +126,12 @@ class Primary:
             if not replid.startswith("?"):
                 self.partial_err += 1
             self._log("notice", decision.log)
+            if decision.condition is Condition.BEYOND_END:
+                self._log(
+                    "warning",
+                    f"Warning: replica {replica.name} tried to PSYNC with an offset that is greater than the master "
+                    "replication offset.",
+                )
             self._decided(replica, decision, Answer.FULL)
             self._attach_for_full(replica)
             return False
@@ -396,6 +402,8 @@ class Primary:
     def detach(self, replica: Replica) -> None:
         """Its connection is gone."""
         if replica.number not in self.replicas:
+            if replica.end_cause is EndCause.SNAPSHOT_FAILED:
+                self._log("notice", f"Connection with replica {replica.name} lost.")
             return
         self._forget(replica)
         self._log("notice", f"Connection with replica {replica.name} lost.")
