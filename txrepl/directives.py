@@ -11,6 +11,7 @@ from txrepl.node import Node
 _LIMITS: Final = {
     "hash-max-listpack-entries": "hash_entries",
     "hash-max-listpack-value": "hash_value",
+    "hll-sparse-max-bytes": "hll_sparse_bytes",
     "list-max-listpack-size": "list_size",
     "set-max-listpack-entries": "set_entries",
     "set-max-listpack-value": "set_value",

@@ -13,6 +13,7 @@ from txrepl.commands import (
     expire,
     failover,
     hashes,
+    hyperloglog,
     info,
     keys,
     lcs,
@@ -67,6 +68,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         zset_ranges,
         zset_algebra,
         zset_pops,
+        hyperloglog,
     )
 )
 

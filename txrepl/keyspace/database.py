@@ -64,6 +64,7 @@ class Limits:
     __slots__ = (
         "hash_entries",
         "hash_value",
+        "hll_sparse_bytes",
         "list_size",
         "set_entries",
         "set_intset_entries",
@@ -75,6 +76,7 @@ class Limits:
     def __init__(self) -> None:
         self.hash_entries: int = 512
         self.hash_value: int = 64
+        self.hll_sparse_bytes: int = 3000
         self.list_size: int = -2
         self.set_entries: int = 128
         self.set_value: int = 64
