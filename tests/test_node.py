@@ -45,10 +45,10 @@ def full_sync(bench: Bench, outcome: Outcome) -> None:
     node = bench.node
     if not node.link.host:
         node.replicate_from("10.0.0.1", 6379, "a test")
-    node.link_entered(LinkState.CONNECTING)
-    node.full_sync_promised(outcome)
+    node.following.link_entered(LinkState.CONNECTING)
+    node.full_sync.promised(outcome)
     assert node.link.state is LinkState.TRANSFER
-    node.resynchronized(loaded(bench), outcome)
+    node.full_sync.resynchronized(loaded(bench), outcome)
 
 
 def said(bench: Bench, text: str) -> int:
@@ -65,7 +65,7 @@ def test_a_primary_that_becomes_a_replica_offers_its_own_history(bench: Bench) -
     history = node.feed.history
     before = (history.replid, history.offset)
     assert node.replicate_from("10.0.0.1", 6379, "a test")
-    introduction = node.introduction()
+    introduction = node.following.introduction()
     assert (introduction.replid, introduction.offset) == (before[0], before[1] + 1)
     assert (node.link.host, node.link.port, node.link.state) == ("10.0.0.1", 6379, LinkState.CONNECT)
     assert bench.host.asked == ["drop", "connect"]
@@ -127,7 +127,7 @@ def test_a_promoted_replica_shifts_its_history(bench: Bench) -> None:
     """Siblings may go on with the old id up to here (`replicationUnsetMaster`)."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(SET)
+    node.delaying.receive_stream(SET)
     assert node.promote("a test")
     history = node.feed.history
     offset = 500 + len(SET)
@@ -144,7 +144,7 @@ def test_a_promoted_replica_selects_the_database_of_its_first_write(bench: Bench
     """Whatever its primary had selected."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(SELECT + SET)
+    node.delaying.receive_stream(SELECT + SET)
     node.promote("a test")
     offset = node.feed.history.offset
     bench.write("SET", "k", "w")
@@ -172,12 +172,12 @@ def test_promotion_in_the_middle_of_a_transaction_of_the_stream_drops_it(bench: 
     """It was neither applied nor counted; the next primary's stream does not begin inside of it."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(encode_command([b"MULTI"]) + SET)
+    node.delaying.receive_stream(encode_command([b"MULTI"]) + SET)
     node.promote("a test")
     assert node.feed.history.offset == 500
     assert b"k" not in node.keyspace.databases[0].data
     full_sync(bench, Outcome(Resync.FULL, OTHERS, 900))
-    node.receive_stream(SET)
+    node.delaying.receive_stream(SET)
     assert node.keyspace.databases[0].data[b"k"] == b"v"
     assert node.feed.history.offset == 900 + len(SET)
 
@@ -190,14 +190,14 @@ def test_a_full_sync_replaces_history_data_and_replicas(bench: Bench) -> None:
     node = bench.node
     bench.become_replica()
     _, outlet = bench.attach(6381, replid=node.feed.history.replid, offset=node.feed.history.offset + 1)
-    node.link_lost("a test")
+    node.following.link_lost("a test")
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     history = node.feed.history
     assert (history.replid, history.replid2, history.second_offset, history.offset) == (THEIRS, NO_REPLID, -1, 500)
     assert node.keyspace.databases[0].data == {}
     assert outlet.closed
     assert node.feed.backlog is not None and node.feed.backlog.first_offset == 501
-    assert node.introduction().replid == THEIRS and node.introduction().offset == 501
+    assert node.following.introduction().replid == THEIRS and node.following.introduction().offset == 501
 
 
 @pytest.mark.parametrize(
@@ -210,19 +210,19 @@ def test_a_full_sync_without_a_history_cannot_be_gone_on_with(bench: Bench, outc
     full_sync(bench, outcome)
     assert node.link.state is LinkState.CONNECTED
     assert node.feed.history.replid not in (replid, NO_REPLID)
-    node.receive_stream(SET)
-    node.link_lost("a test")
-    assert node.introduction().replid is None
+    node.delaying.receive_stream(SET)
+    node.following.link_lost("a test")
+    assert node.following.introduction().replid is None
 
 
 def test_a_promised_full_sync_that_fails_leaves_the_data_in_place(bench: Bench) -> None:
     """And served."""
     node = bench.node
     bench.become_replica()
-    node.link_lost("a test")
-    node.link_entered(LinkState.CONNECTING)
-    node.full_sync_promised(Outcome(Resync.FULL, THEIRS, 500))
-    node.link_failed("the connection was lost")
+    node.following.link_lost("a test")
+    node.following.link_entered(LinkState.CONNECTING)
+    node.full_sync.promised(Outcome(Resync.FULL, THEIRS, 500))
+    node.following.link_failed("the connection was lost")
     assert node.link.state is LinkState.CONNECT and node.link.transfer is None and node.loading is None
     session, _ = client(bench)
     assert bench.run(session, "GET", "k") == b"$1\r\nv\r\n"
@@ -233,9 +233,9 @@ def test_a_partial_sync_under_the_same_id_keeps_history_and_replicas(bench: Benc
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     _, outlet = bench.attach(6381, replid=THEIRS, offset=501)
-    node.link_lost("a test")
+    node.following.link_lost("a test")
     assert said(bench, "Caching the disconnected master state.") == 1
-    node.resumed(Outcome(Resync.PARTIAL, "", -1))
+    node.following.resumed(Outcome(Resync.PARTIAL, "", -1))
     history = node.feed.history
     assert (history.replid, history.replid2, history.offset) == (THEIRS, NO_REPLID, 500)
     assert not outlet.closed and node.link.state is LinkState.CONNECTED
@@ -246,8 +246,8 @@ def test_a_partial_sync_under_a_new_id_keeps_the_old_one_as_the_second(bench: Be
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     _, outlet = bench.attach(6381, replid=THEIRS, offset=501)
-    node.link_lost("a test")
-    node.resumed(Outcome(Resync.PARTIAL, OTHERS, -1))
+    node.following.link_lost("a test")
+    node.following.resumed(Outcome(Resync.PARTIAL, OTHERS, -1))
     history = node.feed.history
     assert (history.replid, history.replid2, history.second_offset) == (OTHERS, THEIRS, 501)
     assert outlet.closed
@@ -257,10 +257,10 @@ def test_a_stream_that_goes_on_has_its_database_still_selected(bench: Bench) -> 
     """CONTINUE brings no SELECT."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(encode_command([b"SELECT", b"3"]))
-    node.link_lost("a test")
-    node.resumed(Outcome(Resync.PARTIAL, "", -1))
-    node.receive_stream(SET)
+    node.delaying.receive_stream(encode_command([b"SELECT", b"3"]))
+    node.following.link_lost("a test")
+    node.following.resumed(Outcome(Resync.PARTIAL, "", -1))
+    node.delaying.receive_stream(SET)
     assert node.keyspace.databases[3].data == {b"k": b"v"}
 
 
@@ -270,13 +270,13 @@ def test_a_lost_link_is_down_since_then_until_the_stream_flows(bench: Bench) -> 
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     assert node.link.down_since_ms == 0 and node.link.is_up
     bench.clock.advance(10)
-    node.link_lost("a test")
+    node.following.link_lost("a test")
     lost_ms = node.now()
     bench.clock.advance(5)
-    node.link_failed("refused")
-    node.link_failed("refused")
+    node.following.link_failed("refused")
+    node.following.link_failed("refused")
     assert (node.link.down_since_ms, node.link.failures, node.link.last_error) == (lost_ms, 2, "refused")
-    node.resumed(Outcome(Resync.PARTIAL, "", -1))
+    node.following.resumed(Outcome(Resync.PARTIAL, "", -1))
     assert (node.link.down_since_ms, node.link.failures, node.link.last_error) == (0, 0, "")
 
 
@@ -288,7 +288,7 @@ def test_the_primarys_bytes_go_on_verbatim(bench: Bench) -> None:
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     stream = encode_command([b"set", b"k", b"1"]) + encode_command([b"PING"]) + encode_command([b"InCr", b"k"])
-    node.receive_stream(stream)
+    node.delaying.receive_stream(stream)
     bench.clock.advance(100)
     for _ in range(20):
         node.tick()
@@ -301,7 +301,7 @@ def test_a_command_of_the_stream_that_fails_is_told_to_the_operator_and_not_to_t
     """With its name; the stream goes on."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(SET + encode_command([b"LPUSH", b"k", b"x"]) + encode_command([b"SET", b"k", b"w"]))
+    node.delaying.receive_stream(SET + encode_command([b"LPUSH", b"k", b"x"]) + encode_command([b"SET", b"k", b"w"]))
     assert said(bench, "== CRITICAL == This replica is sending an error to its master: '-WRONGTYPE") == 1
     assert said(bench, "after processing the command 'lpush'") == 1
     assert node.keyspace.databases[0].data[b"k"] == b"w"
@@ -310,7 +310,7 @@ def test_a_command_of_the_stream_that_fails_is_told_to_the_operator_and_not_to_t
 def test_getack_is_answered_with_the_offset_before_it(bench: Bench) -> None:
     """Through the host."""
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    bench.node.receive_stream(SET + encode_command([b"REPLCONF", b"GETACK", b"*"]))
+    bench.node.delaying.receive_stream(SET + encode_command([b"REPLCONF", b"GETACK", b"*"]))
     assert bench.host.asked[-1] == f"ack {500 + len(SET)}"
 
 
@@ -319,7 +319,7 @@ def test_bytes_of_a_primary_that_we_left_are_refused(bench: Bench) -> None:
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
     bench.node.promote("a test")
     with pytest.raises(ReplicationError):
-        bench.node.receive_stream(SET)
+        bench.node.delaying.receive_stream(SET)
     assert bench.node.feed.history.offset == 500
 
 
@@ -327,9 +327,9 @@ def test_a_history_that_cannot_be_trusted_is_not_gone_on_with(bench: Bench) -> N
     """After a corrupt stream."""
     node = bench.node
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.discard_history()
-    node.link_lost("a test")
-    assert node.introduction().replid is None and node.introduction().offset == -1
+    node.following.discard_history()
+    node.following.link_lost("a test")
+    assert node.following.introduction().replid is None and node.following.introduction().offset == -1
     assert said(bench, "Caching the disconnected master state.") == 0
 
 
@@ -338,7 +338,7 @@ def test_a_replica_does_not_delete_expired_keys_and_a_promoted_one_does(bench: B
     node = bench.node
     session, _ = client(bench)
     full_sync(bench, Outcome(Resync.FULL, THEIRS, 500))
-    node.receive_stream(SET + encode_command([b"PEXPIREAT", b"k", b"%d" % (node.now() + 1000)]))
+    node.delaying.receive_stream(SET + encode_command([b"PEXPIREAT", b"k", b"%d" % (node.now() + 1000)]))
     bench.clock.advance(2)
     node.tick()
     assert bench.run(session, "GET", "k") == b"$-1\r\n"

@@ -20,7 +20,8 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
                   one concept each
     persistence   a keyspace as an RDB and back; when to save
     commands      table, dispatch, propagation, one module per command family
-    node          the server as a value: cores joined, no IO
+    node          the server as a value: cores joined, no IO; one part each for the link to the primary, a full sync,
+                  storage, roles, pauses … (its docstring is the map of them)
     directives    what the directives do to a running node
     net           Twisted shells: clients, replicas, the link to the primary, the snapshot child
     admin         the HTTP interface (Klein)

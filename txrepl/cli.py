@@ -104,7 +104,7 @@ def _catch_signals(server: RedisService, reactor: Any) -> None:
 def _shut_down(server: RedisService, words: Sequence[str]) -> None:
     save = True if "save" in words else False if "nosave" in words else None
     try:
-        server.node.shut_down(save=save, now="now" in words, force="force" in words)
+        server.node.ending.shut_down(save=save, now="now" in words, force="force" in words)
     except CommandError:
         pass  # the log tells, and the server goes on
 

@@ -82,17 +82,17 @@ def follow_directives(node: Node) -> None:
 
     def delay() -> None:
         node.delay.set_delay(config.get_int("replica-delay") * 1000)
-        node.follow_delay()
+        node.delaying.follow_delay()
 
     follow("notify-keyspace-events", notifications)
     follow("client-output-buffer-limit", output_limits)
     follow("save", save_points)
     follow("repl-backlog-size", backlog_size)
     follow("replica-delay", delay)
-    follow("replica-delay-stop-before", lambda: node.hold_before(config.get_int("replica-delay-stop-before")))
+    follow("replica-delay-stop-before", lambda: node.delaying.hold_before(config.get_int("replica-delay-stop-before")))
     follow(
         "replica-empty-primary-guard",
-        lambda: node.guard_empty_primary(config.get_bool("replica-empty-primary-guard")),
+        lambda: node.full_sync.guard_empty_primary(config.get_bool("replica-empty-primary-guard")),
     )
     copy("replica-delay-max-bytes", node.delay, "max_bytes")
     for name in (

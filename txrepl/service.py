@@ -195,18 +195,18 @@ class RedisService(service.Service):
                 assert loading is not None
                 loading.total_bytes = os.path.getsize(path)
                 with open(path, "rb") as file:
-                    await load_file(file, loader, self.config, self._reactor, node.load_moved)
+                    await load_file(file, loader, self.config, self._reactor, node.storage.load_moved)
             except (RdbError, OSError) as error:
                 raise StartError(f"Fatal error loading the DB {path}: {_reason(error)}. Exiting.") from error
             node.keyspace.adopt(loader.keyspace)
-            node.restore_origin(loader)
+            node.storage.restore_origin(loader)
             node.saver.saved_dirty = node.keyspace.dirty
             self.log("notice", f"DB loaded from disk: {time.perf_counter() - started:.3f} seconds")
         node.loading = None
         node.refresh_gate()
         self.log("notice", "Ready to accept connections tcp")
         if node.link.host:
-            node.begin_following()
+            node.following.begin()
 
     # -- what the node asks for
 
@@ -273,7 +273,7 @@ class RedisService(service.Service):
             return self._close()
         self._left = defer.Deferred()
         left = self._left.addCallback(lambda _: self._close())
-        self.node.shut_down(save=None, now=False, force=True, final=True)
+        self.node.ending.shut_down(save=None, now=False, force=True, final=True)
         return left
 
     def _close(self) -> Any:

@@ -180,9 +180,9 @@ class Bench:
 
     def come_online(self) -> None:
         """The link's handshake ends in a partial resync."""
-        self.node.link_entered(LinkState.CONNECTING)
-        self.node.link_entered(LinkState.RECEIVE_PONG)
-        self.node.resumed(Outcome(Resync.PARTIAL, "", -1))
+        self.node.following.link_entered(LinkState.CONNECTING)
+        self.node.following.link_entered(LinkState.RECEIVE_PONG)
+        self.node.following.resumed(Outcome(Resync.PARTIAL, "", -1))
 
     def attach(self, port: int = 6380, *, replid: str = "?", offset: int = -1) -> tuple[Session, FakeOutlet]:
         """A replica connects and asks for synchronization."""

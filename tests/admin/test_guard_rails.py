@@ -36,23 +36,23 @@ def replica(**directives: Any) -> Bench:
 def stopped() -> Bench:
     """A replica that the guard has stopped at an empty primary."""
     bench = replica(replica_empty_primary_guard="yes")
-    bench.node.link_lost("a test")
+    bench.node.following.link_lost("a test")
     outcome = Outcome(Resync.FULL, "f" * 40, 5)
-    bench.node.full_sync_promised(outcome)
+    bench.node.full_sync.promised(outcome)
     loader = Loader(16, bench.node.now(), bench.node.keyspace.limits, drop_expired=False)
     with pytest.raises(ReplicationError) as refused:
-        bench.node.resynchronized(loader, outcome)
-    bench.node.link_failed(str(refused.value))
+        bench.node.full_sync.resynchronized(loader, outcome)
+    bench.node.following.link_failed(str(refused.value))
     return bench
 
 
 def held() -> Bench:
     """A delayed replica that is stopped before a FLUSHALL."""
     bench = replica(replica_delay=3600)
-    bench.node.receive_stream(SET + FLUSHALL + SET)
+    bench.node.delaying.receive_stream(SET + FLUSHALL + SET)
     (found,) = bench.get("/v1/delay?command=flushall").json["commands"]
     assert bench.post("/v1/delay", {"stop_before": found["offset"], "apply_now": True}).status == 200
-    bench.node.apply_due()
+    bench.node.delaying.apply_due()
     return bench
 
 
@@ -133,7 +133,7 @@ def test_the_listing_is_limited_filtered_and_goes_on() -> None:
     """From one page to the next, without gap or repeat."""
     bench = replica(replica_delay=3600)
     for number in range(5):
-        bench.node.receive_stream(encode_command((b"SET", b"k%d" % number, b"\xff\n" * 200)))
+        bench.node.delaying.receive_stream(encode_command((b"SET", b"k%d" % number, b"\xff\n" * 200)))
     seen, query = [], "limit=2"
     while True:
         page = bench.get(f"/v1/delay?{query}").json
@@ -152,12 +152,12 @@ def test_a_long_listing_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("txrepl.admin.features.guard_rails.SLICE_S", 0)
     bench = replica(replica_delay=3600)
     for _ in range(20):
-        bench.node.receive_stream(SET * (PIECE_BYTES // len(SET)))
-    bench.node.receive_stream(FLUSHALL)
+        bench.node.delaying.receive_stream(SET * (PIECE_BYTES // len(SET)))
+    bench.node.delaying.receive_stream(FLUSHALL)
     sent = bench.begin("GET", "/v1/delay?command=FLUSHALL")
     assert not bench.is_answered(sent)
     bench.node.delay.apply_now()
-    bench.node.apply_due()
+    bench.node.delaying.apply_due()
     bench.clock.advance(0)
     assert bench.is_answered(sent)
     answer = bench.end(sent).json
@@ -167,9 +167,9 @@ def test_a_long_listing_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPa
 def test_an_offset_that_is_applied_already_is_refused() -> None:
     """Whoever asks must not believe that it was in time."""
     bench = replica(replica_delay=3600)
-    bench.node.receive_stream(SET)
+    bench.node.delaying.receive_stream(SET)
     bench.node.delay.apply_now()
-    bench.node.apply_due()
+    bench.node.delaying.apply_due()
     offset = bench.node.feed.history.offset
     assert offset == len(SET)
     assert bench.post("/v1/delay", {"stop_before": offset}).refuses(409)
@@ -185,7 +185,7 @@ def test_a_held_replica_is_not_ready_and_goes_on_when_told() -> None:
     assert shown["commands"][0]["command"] == "FLUSHALL"
     assert bench.get("/readyz").status == 503
     assert bench.ask("POST", "/v1/delay", data={"resume": "true"}).json["state"] == "running"
-    bench.node.apply_due()
+    bench.node.delaying.apply_due()
     assert bench.get("/v1/delay").json["delay"]["pending_bytes"] == 0
 
 

@@ -119,10 +119,10 @@ def syncing_replica() -> Bench:
     """A replica that receives a full sync."""
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
-    bench.node.transfer_begun(1000)
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.transfer_begun(1000)
     bench.clock.advance(2)
-    bench.node.transfer_moved(250)
+    bench.node.full_sync.transfer_moved(250)
     return bench
 
 
@@ -130,8 +130,8 @@ def failing_replica() -> Bench:
     """A replica whose primary refuses it."""
     bench = Bench()
     bench.become_replica()
-    bench.node.link_lost("Connection closed")
-    bench.node.link_failed("Connection refused")
+    bench.node.following.link_lost("Connection closed")
+    bench.node.following.link_failed("Connection refused")
     bench.clock.advance(3)
     return bench
 

@@ -77,9 +77,9 @@ def test_a_broken_link_shows_why_and_since_when() -> None:
     """The last error in words, the attempts, the seconds."""
     bench = Bench()
     bench.become_replica()
-    bench.node.link_lost("Connection closed")
+    bench.node.following.link_lost("Connection closed")
     bench.clock.advance(2)
-    bench.node.link_failed("Connection refused")
+    bench.node.following.link_failed("Connection refused")
     link = bench.get("/v1/replication").json["link"]
     assert (link["up"], link["state"], link["down_seconds"]) == (False, "connect", 2.0)
     assert (link["failures"], link["last_error"], link["resumable"]) == (1, "Connection refused", True)
@@ -89,13 +89,13 @@ def test_a_full_sync_shows_its_progress() -> None:
     """Bytes, share, rate and time left, from the first byte on."""
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
     bench.clock.advance(5)
     sync = bench.get("/v1/replication").json["link"]["sync"]
     assert (sync["read_bytes"], sync["total_bytes"], sync["bytes_per_second"]) == (0, None, None)
-    bench.node.transfer_begun(1000)
+    bench.node.full_sync.transfer_begun(1000)
     bench.clock.advance(2)
-    bench.node.transfer_moved(250)
+    bench.node.full_sync.transfer_moved(250)
     bench.clock.advance(0.5)
     sync = bench.get("/v1/replication").json["link"]["sync"]
     assert sync == {
@@ -113,10 +113,10 @@ def test_a_diskless_sync_has_no_end_in_sight() -> None:
     """Without a length there is no share and no time left, but a rate."""
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
-    bench.node.transfer_begun(0)
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.transfer_begun(0)
     bench.clock.advance(2)
-    bench.node.transfer_moved(250)
+    bench.node.full_sync.transfer_moved(250)
     sync = bench.get("/v1/replication").json["link"]["sync"]
     assert (sync["total_bytes"], sync["percent"], sync["eta_seconds"]) == (None, None, None)
     assert sync["bytes_per_second"] == 125
@@ -200,16 +200,16 @@ def test_what_a_primary_answered_is_shown_too() -> None:
     """A partial resync, a full one with its cost, and a refusal that is counted, not repeated."""
     bench = Bench()
     bench.become_replica("10.0.0.1", 6379)
-    bench.node.link_lost("a test")
+    bench.node.following.link_lost("a test")
     bench.clock.advance(1)
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "c" * 40, 1000))
-    bench.node.transfer_begun(500)
-    bench.node.transfer_moved(200)
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "c" * 40, 1000))
+    bench.node.full_sync.transfer_begun(500)
+    bench.node.full_sync.transfer_moved(200)
     bench.clock.advance(0.25)
-    bench.node.link_failed("a test")
+    bench.node.following.link_failed("a test")
     for _ in range(3):
         bench.clock.advance(1)
-        bench.node.sync_refused("-LOADING a test")
+        bench.node.following.sync_refused("-LOADING a test")
     refused, full, partial = bench.get("/v1/syncs").json["decisions"]
     assert [one["answer"] for one in (refused, full, partial)] == ["refused", "full", "partial"]
     assert {one["direction"] for one in (refused, full, partial)} == {"received"}
@@ -267,7 +267,7 @@ def test_what_peers_chose_cannot_break_the_output() -> None:
     """Escape sequences and bytes that are no text come out as visible escapes, in JSON and on the page."""
     bench = Bench()
     bench.node.replicate_from("\x1b[2Jevil\udcff", 6379, "a test")
-    bench.node.link_failed("bad\r\nreply \x07")
+    bench.node.following.link_failed("bad\r\nreply \x07")
     link = bench.get("/v1/replication").json["link"]
     assert link["host"] == "\\x1b[2Jevil\\xff"
     assert link["last_error"] == "bad\\r\\nreply \\x07"
@@ -366,8 +366,8 @@ def test_a_loading_node_is_not_ready() -> None:
     assert "loading the dataset" in bench.get("/readyz").json["detail"]
     bench.node.loading = None
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
-    bench.node.transfer_begun(1000)
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.transfer_begun(1000)
     assert "full sync" in bench.get("/readyz").json["detail"]
 
 
@@ -445,8 +445,8 @@ def test_the_role_does_not_change_while_the_file_is_loaded() -> None:
     assert bench.node.link.host == ""
     bench.node.loading = None
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
-    bench.node.transfer_begun(1000)
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.transfer_begun(1000)
     assert bench.post("/v1/replicaof", TARGET).status == 202
     assert bench.node.link.host == "10.0.0.9"
 
@@ -489,8 +489,8 @@ def test_waiting_in_vain_tells_the_state_reached() -> None:
     """504 when time is up, with the link and its last error; the node goes on trying."""
     bench = Bench()
     sent = bench.begin("POST", "/v1/replicaof?wait=0.5", json=TARGET)
-    bench.node.link_entered(LinkState.CONNECTING)
-    bench.node.link_failed("Connection refused")
+    bench.node.following.link_entered(LinkState.CONNECTING)
+    bench.node.following.link_failed("Connection refused")
     for _ in range(8):
         bench.clock.advance(0.05)
     assert not bench.is_answered(sent)

@@ -205,7 +205,10 @@ def test_a_handshake_is_written_down_without_its_password() -> None:
     node.link.state = LinkState.CONNECTING
     outcome = run(
         handshake(
-            Recorded(wire, transcript, lambda: node.link.state, node.now), introduction, node.link_entered, node.log
+            Recorded(wire, transcript, lambda: node.link.state, node.now),
+            introduction,
+            node.following.link_entered,
+            node.log,
         )
     )
     bench.clock.advance(0.25)
@@ -231,8 +234,8 @@ def test_a_failed_attempt_says_why() -> None:
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
     bench.node.transcripts.begin("10.0.0.1", 6379, bench.node.now())
-    bench.node.link_failed("Connection refused")
-    bench.node.link_failed("something else")
+    bench.node.following.link_failed("Connection refused")
+    bench.node.following.link_failed("something else")
     shown = bench.get("/v1/handshakes").json["handshakes"]
     assert [(one["outcome"], one["error"], one["exchanges"]) for one in shown] == [(None, "Connection refused", [])]
 

@@ -71,7 +71,7 @@ class MigratingWorld(World):
         """Let the oldest migration go its way, and end."""
         migration = self.begun.pop(0)
         _drive(migration, self)
-        self.node.migrated(migration)
+        self.node.migrating.migrated(migration)
 
     async def open(self, order: Order) -> FakeWire:
         """A kept connection or a new one."""
@@ -329,7 +329,7 @@ def test_a_conversation_that_fails_in_our_own_code_says_no_ok() -> None:
     client.say(f"{TARGET} a 0 10")
     with pytest.raises(ZeroDivisionError):
         _drive(world.begun[0], world)
-    world.node.migrated(world.begun[0])
+    world.node.migrating.migrated(world.begun[0])
     assert client.sent == error(IO_ERROR.format("reading"))
     assert len(world.data()) == 3
 

@@ -309,11 +309,11 @@ def test_client_kill_of_the_primary_opens_the_link_anew() -> None:
     client = world.client()
     world.node.replicate_from("localhost", 7000, "test")
     world.node.link.resumable = True
-    world.node._begin_stream(0)
+    world.node.following.begin_stream(0)
     assert b"flags=M " in client.say("CLIENT LIST TYPE master")
     assert client.say("CLIENT KILL TYPE master") == b":1\r\n"
     assert world.cut == 1
-    world.node.link_lost("the connection was closed")
+    world.node.following.link_lost("the connection was closed")
     assert world.node.primary_session() is None
     assert world.node.link.resumable
 
@@ -437,7 +437,7 @@ def test_flushall_stops_a_stale_snapshot_and_saves_nothing() -> None:
     assert world.snapshots.busy
     client.say("FLUSHALL")
     assert (world.snapshots.killed, world.snapshots.saved) == (1, 1)
-    world.node.save_ended(False)
+    world.node.storage.save_ended(False)
     assert world.node.saver.last_ok
 
 

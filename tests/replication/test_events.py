@@ -42,10 +42,10 @@ def test_a_replicas_life_is_told_in_order() -> None:
     """Re-pointed, in sync, cut off, refused twice for the same reason, in sync again, promoted."""
     bench = Bench()
     bench.become_replica()
-    bench.node.link_lost("the connection was closed")
-    bench.node.link_failed("Connection refused")
-    bench.node.link_failed("Connection refused")
-    bench.node.link_failed("No route to host")
+    bench.node.following.link_lost("the connection was closed")
+    bench.node.following.link_failed("Connection refused")
+    bench.node.following.link_failed("Connection refused")
+    bench.node.following.link_failed("No route to host")
     bench.come_online()
     bench.node.promote("a test")
     assert kinds(bench) == [
@@ -68,10 +68,10 @@ def test_a_full_sync_that_breaks_off_is_told() -> None:
     """It started, it failed, and why."""
     bench = Bench()
     bench.node.replicate_from("10.0.0.1", 6379, "a test")
-    bench.node.full_sync_promised(Outcome(Resync.FULL, "a" * 40, 10))
-    bench.node.transfer_begun(100)
-    bench.node.transfer_moved(60)
-    bench.node.link_failed("the primary closed the connection")
+    bench.node.full_sync.promised(Outcome(Resync.FULL, "a" * 40, 10))
+    bench.node.full_sync.transfer_begun(100)
+    bench.node.full_sync.transfer_moved(60)
+    bench.node.following.link_failed("the primary closed the connection")
     assert kinds(bench) == ["role_changed", "sync_started", "link_failed", "sync_failed"]
     failed = bench.node.events.after(0)[-1]
     assert failed.text == "the primary closed the connection"
@@ -112,6 +112,6 @@ def test_a_stop_before_an_offset_is_told_when_it_is_reached_and_lifted() -> None
     bench = Bench()
     bench.become_replica()
     seen = bench.node.events.last_number
-    bench.node.hold_before(1)
-    bench.node.hold_before(0)
+    bench.node.delaying.hold_before(1)
+    bench.node.delaying.hold_before(0)
     assert kinds(bench, seen) == ["delay_held", "delay_resumed"]

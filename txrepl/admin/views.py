@@ -70,7 +70,7 @@ def link(node: Node, now_ms: int) -> Json | None:
     found = node.link
     if not found.host:
         return None
-    behind = node.behind()
+    behind = node.following.behind()
     return {
         "host": printable(found.host),
         "port": found.port,

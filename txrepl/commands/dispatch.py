@@ -470,6 +470,17 @@ class Dispatcher:
         else:
             session.outlet.resume()
 
+    def disconnect_blocked(self, error: CommandError) -> None:
+        """Answer those who wait with an error and close their connections, but for those whom a pause holds back.
+
+        Follows `disconnectAllBlockedClients`.
+        """
+        for session in list(self.waiters.sessions.values()):
+            if session.waiting is not None and session.waiting.kind == "pause":
+                continue
+            self.unblock(session, error)
+            self.server.disconnect(session)
+
     def stop_waiting(self, session: Session) -> None:
         """A blocked session is served, timed out, or gone."""
         self.waiters.remove(session)

@@ -70,19 +70,19 @@ class FullSync:
             RdbError: the RDB cannot be read.
         """
         node = self._node
-        node.full_sync_promised(self._outcome)
+        node.full_sync.promised(self._outcome)
         try:
             await self._receive()
             if self._file is not None:
-                self._loader = node.load_begun(self._file.size_bytes, self._outcome)
-                await load_file(self._file.rewind(), self._loader, node.config, self._clock, node.load_moved)
+                self._loader = node.full_sync.load_begun(self._file.size_bytes, self._outcome)
+                await load_file(self._file.rewind(), self._loader, node.config, self._clock, node.storage.load_moved)
                 await self._file.settle()
             assert self._loader is not None
-            node.resynchronized(self._loader, self._outcome)
-            if self._file is not None and node.keeps_sync_file():
+            node.full_sync.resynchronized(self._loader, self._outcome)
+            if self._file is not None and node.full_sync.keeps_file():
                 self._keep(self._file)
         except RdbError as error:
-            node.load_failed(error)
+            node.full_sync.load_failed(error)
             raise
         finally:
             if self._file is not None:
@@ -91,10 +91,10 @@ class FullSync:
 
     def _begin(self, total_bytes: int, mark: bytes) -> RdbTarget:
         node = self._node
-        if node.transfer_begun(total_bytes):
+        if node.full_sync.transfer_begun(total_bytes):
             self._file = SyncFile(node.config.get_str("dir"), node.now() // 1000)
             return Spool(self._file.write, mark)
-        self._loader = node.load_begun(total_bytes, self._outcome)
+        self._loader = node.full_sync.load_begun(total_bytes, self._outcome)
         self._pace = Pace(node.config, self._loader)
         return self._loader
 
@@ -123,7 +123,7 @@ class FullSync:
             wire.receive = ignore
             self._finished.errback(error)
             return
-        self._node.transfer_moved(bulk.read_bytes)
+        self._node.full_sync.transfer_moved(bulk.read_bytes)
         if bulk.done:
             wire.receive = None
             wire.rest()

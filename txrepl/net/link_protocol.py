@@ -32,7 +32,7 @@ class LinkProtocol(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Bytes from the primary."""
-        self._node.primary_spoke(len(data) if self.receive is not None else 0)
+        self._node.following.primary_spoke(len(data) if self.receive is not None else 0)
         if self.receive is not None:
             self.receive(data)
             return
@@ -104,7 +104,7 @@ class LinkProtocol(protocol.Protocol):
         """Read on after `rest`."""
         if self.rests and not self._lost:
             self.rests = False
-            self._node.primary_spoke(0)
+            self._node.following.primary_spoke(0)
             self.transport.resumeProducing()
 
     def take_buffer(self) -> bytes:

@@ -157,7 +157,7 @@ class Migrator:
         try:
             await migration.run(self)
         finally:
-            self._node.migrated(migration)
+            self._node.migrating.migrated(migration)
 
     def _failed(self, failure: Failure) -> None:
         self._node.log("warning", f"A MIGRATE ended unexpectedly: {failure.getErrorMessage()}")

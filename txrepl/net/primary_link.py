@@ -104,8 +104,8 @@ class PrimaryLink:
                 again = f"Reconnecting to {place} after failure" if in_vain else f"Connecting to {place}"
                 self._report(error)
                 if isinstance(error, SyncRefusedError):
-                    node.sync_refused(str(error))
-                node.link_failed(str(error))
+                    node.following.sync_refused(str(error))
+                node.following.link_failed(str(error))
             if turn != self._turn:
                 return
             self._drop_wire()
@@ -139,7 +139,7 @@ class PrimaryLink:
     async def _link_once(self, turn: int) -> float:
         """Connect, resync, and stay until the stream breaks off; how long it flowed, in seconds."""
         node = self._node
-        node.link_entered(LinkState.CONNECTING)
+        node.following.link_entered(LinkState.CONNECTING)
         transcript = node.transcripts.begin(node.link.host, node.link.port, node.now())
         node.log("notice", "MASTER <-> REPLICA sync started")
         wire = LinkProtocol(node, self._clock)
@@ -154,11 +154,11 @@ class PrimaryLink:
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
         recorded = Recorded(wire, transcript, lambda: node.link.state, node.now)
-        outcome = await handshake(recorded, node.introduction(), node.link_entered, node.log)
+        outcome = await handshake(recorded, node.following.introduction(), node.following.link_entered, node.log)
         transcript.ended(node.now(), outcome=outcome.resync.value)
         self._beat.start(HEARTBEAT_S, now=False)
         if outcome.resync is Resync.PARTIAL:
-            node.resumed(outcome)
+            node.following.resumed(outcome)
             rest = wire.take_buffer()
         else:
             rest = await FullSync(node, self._clock, wire, outcome).run()
@@ -176,10 +176,10 @@ class PrimaryLink:
 
         def receive(data: bytes) -> None:
             try:
-                node.receive_stream(data)
+                node.delaying.receive_stream(data)
             except ReplicationError as error:
                 wire.receive = ignore
-                node.discard_history()
+                node.following.discard_history()
                 node.log("warning", str(error))
                 broken.callback(str(error))
             if node.delay.is_full:
@@ -193,7 +193,7 @@ class PrimaryLink:
         if self._wire is not wire:
             return
         self._drop_wire()
-        node.link_lost(reason)
+        node.following.link_lost(reason)
 
     def _heartbeat(self) -> None:
         """Once a second: acknowledge, or show life while loading; notice a primary that has gone silent."""

@@ -64,7 +64,7 @@ class SnapshotShell:
         Raises:
             OSError: the disk refused it.
         """
-        save_file(self._node.keyspace, self.path, self._node.origin(), self._options())
+        save_file(self._node.keyspace, self.path, self._node.storage.origin(), self._options())
 
     def load_now(self) -> Loader:
         """Load the dump file.
@@ -89,7 +89,7 @@ class SnapshotShell:
             OSError: it cannot be started.
         """
         node = self._node
-        path, aux, options = self.path, node.origin(), self._options()
+        path, aux, options = self.path, node.storage.origin(), self._options()
         self._fork(lambda: self._save(path, aux, options), self._save_ended)
         node.log("notice", f"Background saving started by pid {self._pid}")
 
@@ -98,7 +98,7 @@ class SnapshotShell:
         self._node.log("child", "DB saved on disk")
 
     def _save_ended(self, ok: bool) -> None:
-        self._node.save_ended(ok)
+        self._node.storage.save_ended(ok)
         self._node.primary.snapshot_ended()
 
     def objection(self, kind: SnapshotKind) -> str:
@@ -123,7 +123,7 @@ class SnapshotShell:
     def _start_file(self, kind: SnapshotKind) -> None:
         node = self._node
         path = os.path.join(node.config.get_str("dir"), f"temp-sync-{os.getpid()}.rdb")
-        aux, options = node.origin(), self._options()
+        aux, options = node.storage.origin(), self._options()
 
         def work() -> None:
             with open(path, "wb") as file:
@@ -144,7 +144,7 @@ class SnapshotShell:
 
     def _start_relayed(self, replicas: list[Replica], kind: SnapshotKind) -> None:
         node = self._node
-        aux, options = node.origin(), self._options()
+        aux, options = node.storage.origin(), self._options()
         reading, writing = os.pipe()
 
         def work() -> None:

@@ -56,7 +56,7 @@ class GuardRails(Handlers):
         if decision == "promote":
             node.promote(client_of(request))
         else:
-            node.accept_primary(client_of(request))
+            node.full_sync.accept_primary(client_of(request))
         return json_answer(request, views.role_now(node, changed=True))
 
     async def delay(self, request: Request) -> bytes:
@@ -87,9 +87,9 @@ class GuardRails(Handlers):
         if order.apply_now:
             node.delay.apply_now()
         if order.stop_before is not None or order.resume:
-            node.hold_before(order.stop_before or 0)
+            node.delaying.hold_before(order.stop_before or 0)
         else:
-            node.follow_delay()
+            node.delaying.follow_delay()
         return json_answer(request, views.delay(node, node.now()))
 
 
