@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import treq
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from txrepl.admin import make_site
+from txrepl.admin.asking import Ask, Told
 from txrepl.commands.session import NoOutlet, Session
 from txrepl.config import Config
+from txrepl.errors import ReplicationError
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 from txrepl.replication.handshake import Outcome, Resync
@@ -126,6 +129,9 @@ class Bench:
     def __init__(self, token: str = "", bound_host: str = "127.0.0.1") -> None:
         self.clock = Clock()
         self.lines: list[str] = []
+        self.answer_with: Ask | None = None
+        self.servers: dict[tuple[str, int], Told] = {}
+        self.asked: list[tuple[str, int, str, str]] = []
         self.host = FakeHost()
         ids = itertools.count(1)
         self.node = Node(
@@ -137,8 +143,17 @@ class Bench:
         )
         self.node.host = self.host
         self.node.primary.snapshots = self.host.snapshots
-        self.site = make_site(self.node, self.clock, token=token, bound_host=bound_host)
+        self.site = make_site(self.node, self.clock, token=token, bound_host=bound_host, ask=self._ask)
         self.stub = StubTreq(self.site.resource)
+
+    async def _ask(self, host: str, port: int, user: str, password: str) -> Told:
+        """Another server, of those that there are."""
+        self.asked.append((host, port, user, password))
+        if self.answer_with is not None:
+            return await self.answer_with(host, port, user, password)
+        if (host, port) not in self.servers:
+            raise ReplicationError("Connection refused")
+        return self.servers[host, port]
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -205,6 +220,47 @@ class Bench:
         reply = self.run(session, *words)
         assert not reply.startswith(b"-"), reply
         self.node.close_session(session)
+
+
+class Following:
+    """A client that reads an answer that goes on.
+
+    Parameters:
+        bench: where it reads.
+
+    Attributes:
+        pieces: what has come, as it came.
+    """
+
+    def __init__(self, bench: Bench, path: str, **more: Any) -> None:
+        self._bench = bench
+        self.pieces: list[bytes] = []
+        self.ended = False
+        sent = bench.begin("GET", path, unbuffered=True, **more)
+        bench.stub.flush()
+        response = result_of(sent)
+        self.headers = {name.decode().lower(): found[0].decode() for name, found in response.headers.getAllRawHeaders()}
+        self.status = response.code
+        treq.collect(response, self.pieces.append).addBoth(self._end)
+
+    def _end(self, _: Any) -> None:
+        self.ended = True
+
+    def take(self) -> str:
+        """What has come since it was last asked for."""
+        self._bench.stub.flush()
+        text = b"".join(self.pieces).decode()
+        self.pieces.clear()
+        return text
+
+    def take_events(self) -> list[tuple[str, str, Any]]:
+        """The server-sent events that have come: id, name and data; without comments."""
+        found = []
+        for block in self.take().split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
+            if "data" in fields:
+                found.append((fields.get("id", ""), fields["event"], json.loads(fields["data"])))
+        return found
 
 
 class Answer:

@@ -18,6 +18,7 @@ from twisted.web.server import Request
 
 from txrepl.admin import openapi
 from txrepl.admin.answers import refuse
+from txrepl.admin.asking import Ask, ask
 from txrepl.admin.contract import Route, Scope
 from txrepl.admin.features import FEATURES
 from txrepl.admin.problems import UNEXPECTED, problem_of
@@ -31,16 +32,17 @@ class Admin:
         node: what is shown and steered.
         clock: the time that requests wait by.
         needs_token: whether the curl lines shown carry a token.
+        ask: asks another server where it stands.
 
     Attributes:
         app: answers the requests.
     """
 
-    def __init__(self, node: Node, clock: IReactorTime, *, needs_token: bool) -> None:
+    def __init__(self, node: Node, clock: IReactorTime, *, needs_token: bool, ask: Ask = ask) -> None:
         seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
         self._log = Logger(namespace="txrepl.admin")
         self.app: Any = Klein()
-        scope = Scope(node, clock, seconds, needs_token, openapi.document(needs_token=needs_token))
+        scope = Scope(node, clock, seconds, needs_token, openapi.document(needs_token=needs_token), ask)
         for feature in FEATURES:
             handlers = feature.make(scope)
             for route in feature.routes:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from txrepl.admin.asking import Ask
 from txrepl.node import Node
 
 Schema = dict[str, Any]
@@ -33,6 +34,7 @@ class Scope:
         seconds: its time.
         needs_token: whether the curl lines shown carry a token.
         document: the contract itself.
+        ask: asks another server where it stands: host, port, user, password.
     """
 
     node: Node
@@ -40,6 +42,12 @@ class Scope:
     seconds: Callable[[], float]
     needs_token: bool
     document: dict[str, Any]
+    ask: Ask
+
+    def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Call `action` after a while."""
+        call_later: Any = self.clock.callLater
+        call_later(delay_s, action)
 
 
 class Handlers:

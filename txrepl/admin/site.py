@@ -17,6 +17,7 @@ from twisted.web.server import Request, Site
 
 from txrepl.admin.answers import refuse
 from txrepl.admin.app import Admin
+from txrepl.admin.asking import Ask, ask
 from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
 from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of
@@ -148,7 +149,7 @@ class AdminSite(Site):
         """No line per request: what changes anything is logged by the node, in its own words."""
 
 
-def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str) -> AdminSite:
+def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str, ask: Ask = ask) -> AdminSite:
     """Everything that a port needs to serve a node's HTTP interface.
 
     Parameters:
@@ -156,7 +157,8 @@ def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str) -
         clock: the reactor's time.
         token: the bearer token (`http-token`); empty = none is needed.
         bound_host: the address or name that the port is bound to; see `check_exposure`.
+        ask: asks another server where it stands.
     """
     guard = Guard(token, bound_host)
-    admin = Admin(node, clock, needs_token=guard.needs_token)
+    admin = Admin(node, clock, needs_token=guard.needs_token, ask=ask)
     return AdminSite(Gate(guard, admin.app.resource()), clock)

@@ -6,6 +6,7 @@ be shown alone; the page ends with the curl lines that act.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -185,9 +186,46 @@ def replicas(found: list[Json]) -> list[str]:
     return [*_line("replicas", str(len(found))), "", *_table(rows, right={0, 3, 4, 5})]
 
 
-def syncs_page(found: Json) -> str:
-    """All sync decisions that are known."""
-    return "\n".join(syncs(found, len(found["decisions"]))) + "\n"
+def syncs_page(found: Json, base: str, *, needs_token: bool) -> str:
+    """All sync decisions that are known, and how to see them as JSON."""
+    lines = [*syncs(found, len(found["decisions"])), "", "the same facts for programs:"]
+    return _joined([*lines, *_curl(needs_token, f"{base}/v1/syncs")])
+
+
+def replicas_page(found: list[Json], base: str, *, needs_token: bool) -> str:
+    """The attached replicas, and how to disconnect one or change places with it."""
+    first = found[0] if found else {"id": "ID", "address": "HOST", "port": "PORT"}
+    lines = [*replicas(found), "", "disconnect a replica:"]
+    lines += _curl(needs_token, "-X DELETE", f"{base}/v1/replicas/{first['id']}")
+    lines += ["change places with a replica:"]
+    lines += _curl(
+        needs_token, "-X POST", f"{base}/v1/failover", f"-d host={first['address']}", f"-d port={first['port']}"
+    )
+    return _joined(lines)
+
+
+def backlog_page(found: Json, attached: list[Json], base: str, *, needs_token: bool) -> str:
+    """What the backlog covers, where each replica stands in it, and how to resize it."""
+    lines = backlog(found, attached)
+    behind = [one for one in attached if one["lag_bytes"] is not None]
+    if found["active"] and behind:
+        rows = [("ID", "ADDRESS", "OFFSET", "LEFT BEFORE A FULL SYNC")]
+        for one in behind:
+            left = max(0, found["size_bytes"] - one["lag_bytes"])
+            rows.append(
+                (str(one["id"]), _crop(_address(one["address"], one["port"]), 32), str(one["offset"]), size(left))
+            )
+        lines += ["", *_table(rows, right={0, 2, 3})]
+    return _joined([*lines, "", *_resize(found, base, needs_token)])
+
+
+def _resize(found: Json, base: str, needs_token: bool) -> Iterator[str]:
+    yield "resize the backlog:"
+    yield from _curl(needs_token, "-X PATCH", f"{base}/v1/backlog", f"-d size_bytes={found['recommended_bytes']}")
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
 
 
 def syncs(found: Json, shown: int = SYNCS_SHOWN) -> list[str]:
@@ -234,10 +272,48 @@ def acts(replication: Json, base: str, *, needs_token: bool) -> list[str]:
     lines += curl("-X POST", f"{base}/v1/replicaof", "-d no_one=true")
     lines += ["disconnect a replica:"]
     lines += curl("-X DELETE", f"{base}/v1/replicas/{first}")
+    lines += ["change places with a replica that has everything:"]
+    lines += curl("-X POST", f"{base}/v1/failover", "-d timeout_ms=10000")
+    lines += _resize(replication["backlog"], base, needs_token)
+    lines += ["the same page every second, and what happens as it happens:"]
+    lines += curl("-N", f"{base}/watch?color=1")
+    lines += curl("-N", f"{base}/v1/events?from=0")
     lines += ["the same facts for programs:"]
-    for path in ("replication", "backlog", "replicas", "syncs", "info"):
+    for path in ("replication", "backlog", "replicas", "syncs", "topology", "handshakes", "config", "info"):
         lines += curl(f"{base}/v1/{path}")
     return lines
+
+
+# -- colours ----------------------------------------------------------------------------------------------------
+
+_GOOD, _BAD, _WARN, _BOLD, _DIM, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_PAINTED: Final = (
+    (re.compile(r"^(GUARD|DELAY)  .*$", re.MULTILINE), _BAD),
+    (re.compile(r"^(txrepl [\w.]+)", re.MULTILINE), _BOLD),
+    (re.compile(r"(?<=^ready      )yes$", re.MULTILINE), _GOOD),
+    (re.compile(r"(?<=^ready      )no: .*$", re.MULTILINE), _BAD),
+    (re.compile(r"(?<=^link       )up\b", re.MULTILINE), _GOOD),
+    (re.compile(r"(?<=^link       )(down|connecting|handshake|sync)\b", re.MULTILINE), _WARN),
+    (re.compile(r"(?<=  )online(?=  )"), _GOOD),
+    (re.compile(r"(?<=  )(wait_bgsave_start|wait_bgsave_end|send_bulk)(?=  )"), _WARN),
+    (re.compile(r"(?<=Z  )(partial)(?=  )"), _GOOD),
+    (re.compile(r"(?<=Z  )(full|sync|refused)(?= +  )"), _WARN),
+    (re.compile(r"^  ! .*$", re.MULTILINE), _WARN),
+    (re.compile(r"^last error .*$", re.MULTILINE), _BAD),
+    (re.compile(r"^( {2}curl | {6}-).*$", re.MULTILINE), _DIM),
+)
+
+
+def painted(text: str) -> str:
+    """A page with colours, for a terminal."""
+    for pattern, colour in _PAINTED:
+        text = pattern.sub(lambda match, colour=colour: f"{colour}{match[0]}{_PLAIN}", text)  # type: ignore[misc]
+    return text
+
+
+def redrawn(text: str) -> str:
+    """A page that takes the place of the one before on a terminal, without flicker: each line's rest is cleared."""
+    return "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J"
 
 
 # -- layout -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Final
 from txrepl.admin.contract import Feature
 from txrepl.admin.features import (
     config,
+    events,
     failover,
     guard_rails,
     handshakes,
@@ -16,6 +17,7 @@ from txrepl.admin.features import (
     replication,
     roles,
     syncs,
+    topology,
 )
 
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -29,4 +31,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
     failover.FEATURE,
     config.FEATURE,
     handshakes.FEATURE,
+    events.FEATURE,
+    topology.FEATURE,
 )
