@@ -74,6 +74,7 @@ class Node(Core):
         log: Callable[[str, str], None],
     ) -> None:
         super().__init__(config, now, rng, random_id, log)
+        self.multiplexing_api = ""
         self.pubsub = PubSub()
         self.sessions: dict[int, Session] = {}
         self.expires_actively = True

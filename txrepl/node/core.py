@@ -38,7 +38,8 @@ class Core:
     Parameters: as `Node`'s.
 
     Attributes:
-        run_id: 40 hexadecimal digits of this run.
+        random_id: makes ids of 40 hexadecimal digits.
+        run_id: one of them, of this run.
         started_ms: when the server started, unix ms.
         loading: the load that goes on, None if none.
         host: the shell around the node, which sets it before anything happens.
@@ -64,7 +65,6 @@ class Core:
         self.log = log
         self.run_id = random_id()
         self.started_ms = now()
-        self.multiplexing_api = ""
         self.keyspace = Keyspace(config.get_int("databases"), rng)
         self.keyspace.now_ms = self.started_ms
         self.stats = Stats()
