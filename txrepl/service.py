@@ -28,6 +28,7 @@ from txrepl.net.log import Log
 from txrepl.net.migration import Migrator
 from txrepl.net.primary_link import PrimaryLink
 from txrepl.net.snapshots import SnapshotShell
+from txrepl.net.stall_watch import StallWatch
 from txrepl.net.transport import WriteThroughPort
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
@@ -75,6 +76,7 @@ class RedisService(service.Service):
         self.node.primary.snapshots = self.snapshots
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor
+        self._stall_watch = StallWatch(self.node.stalls, reactor)
         self._ports: list[Any] = []
         self._unix_path = ""
         self.stopping = False
@@ -105,6 +107,7 @@ class RedisService(service.Service):
         """Load the data, then serve and follow."""
         super().startService()
         self._ticker.start(0.1, now=False)
+        self._stall_watch.start()
         loaded = defer.Deferred.fromCoroutine(self._load())
         loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
 
@@ -279,6 +282,7 @@ class RedisService(service.Service):
     def _close(self) -> Any:
         if self._ticker.running:
             self._ticker.stop()
+        self._stall_watch.stop()
         self.link.stop()
         self.migrator.stop()
         if self.snapshots.busy:

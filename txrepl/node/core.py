@@ -14,6 +14,7 @@ from txrepl.commands.migration import Migrations
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.registry import build_table
 from txrepl.commands.session import Timer
+from txrepl.commands.stalls import Stalls
 from txrepl.commands.stats import Loading, Stats
 from txrepl.config import Config
 from txrepl.keyspace.database import Expiry, Keyspace
@@ -68,6 +69,7 @@ class Core:
         self.keyspace = Keyspace(config.get_int("databases"), rng)
         self.keyspace.now_ms = self.started_ms
         self.stats = Stats()
+        self.stalls = Stalls()
         self.saver = Saver(self.started_ms)
         self.settings = Settings()
         self.link = Link()

@@ -244,12 +244,16 @@ class Decisions:
 
     Parameters:
         log: called as log(level, message).
+
+    Attributes:
+        counts: how often each answer was given or received, by its condition, since the start.
     """
 
     def __init__(self, log: Callable[[str, str], None]) -> None:
         self._log = log
         self._kept: deque[Decision] = deque(maxlen=DECISIONS_KEPT)
         self._ended_histories: dict[str, HistoryEnd] = {}
+        self.counts: dict[tuple[Direction, Answer, Condition | None], int] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -260,6 +264,8 @@ class Decisions:
 
     def add(self, decision: Decision) -> None:
         """Keep a decision and log it; one that only repeats the refusal before it is counted there."""
+        kind = (decision.direction, decision.answer, decision.condition)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         before = self.last(decision.direction, decision.peer)
         if (
             before is not None

@@ -73,14 +73,16 @@ class Events:
 
     Attributes:
         listeners: each called with every new event.
+        counts: how many there were of each kind.
     """
 
-    __slots__ = ("_held", "_now", "last_number", "listeners")
+    __slots__ = ("_held", "_now", "counts", "last_number", "listeners")
 
     def __init__(self, now: Callable[[], int], limit: int = EVENTS_MAX) -> None:
         self._now = now
         self._held: deque[Event] = deque(maxlen=limit)
         self.last_number: int = 0
+        self.counts: dict[EventKind, int] = dict.fromkeys(EventKind, 0)
         self.listeners: list[Callable[[Event], None]] = []
 
     def note(self, kind: EventKind, text: str, **facts: Fact) -> None:
@@ -88,6 +90,7 @@ class Events:
         self.last_number += 1
         event = Event(self.last_number, self._now(), kind, text, facts)
         self._held.append(event)
+        self.counts[kind] += 1
         for listener in tuple(self.listeners):
             listener(event)
 

@@ -12,6 +12,7 @@ from txrepl.admin.features import (
     guard_rails,
     handshakes,
     info,
+    metrics,
     pages,
     probes,
     replication,
@@ -33,4 +34,5 @@ FEATURES: Final[tuple[Feature, ...]] = (
     handshakes.FEATURE,
     events.FEATURE,
     topology.FEATURE,
+    metrics.FEATURE,
 )

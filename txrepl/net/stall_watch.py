@@ -1,0 +1,42 @@
+"""Notes by how much the reactor is late: a timer that should fire eight times a second, and when it does."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.task import LoopingCall
+
+from txrepl.commands.stalls import Stalls
+
+BEAT_S: Final = 0.125
+
+
+class StallWatch:
+    """Watches the reactor.
+
+    Parameters:
+        stalls: where what is seen is noted.
+        reactor: the time.
+    """
+
+    def __init__(self, stalls: Stalls, reactor: Any) -> None:
+        self._stalls = stalls
+        self._reactor = reactor
+        self._last_s = 0.0
+        self._beat = LoopingCall(self._noted)
+        self._beat.clock = reactor
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._last_s = self._reactor.seconds()
+        self._beat.start(BEAT_S, now=False)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._beat.running:
+            self._beat.stop()
+
+    def _noted(self) -> None:
+        now_s = self._reactor.seconds()
+        self._stalls.note(now_s - self._last_s - BEAT_S, now_s)  # after a late beat the next comes early
+        self._last_s = now_s
