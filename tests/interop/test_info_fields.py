@@ -137,6 +137,13 @@ def await_replica(primary: RealServer, state: str) -> None:
     wait_until(lambda: f",state={state}," in replication(primary).get("slave0", ""), SYNC_TIMEOUT_S, state)
 
 
+def await_acknowledgement(primary: RealServer) -> None:
+    """Wait until the primary has heard its replica after the sync, of everything so far."""
+    wait_until(lambda: f",offset={primary.offset()}," in replication(primary)["slave0"], WAIT_S, "it acknowledges")
+    heard = ["replconf"]
+    wait_until(lambda: [one["cmd"] for one in clients(primary) if one["flags"] == "S"] == heard, WAIT_S, "and is heard")
+
+
 def a_fresh_primary(scene: Scene, kind: str) -> RealServer:
     """Nothing has happened."""
     return scene.run(kind)
@@ -150,7 +157,7 @@ def a_primary_with_a_replica(scene: Scene, kind: str) -> RealServer:
     follow(replica, primary)
     await_replica(primary, "online")
     primary.command("SET", "k", "v")
-    wait_until(lambda: f",offset={primary.offset()}," in replication(primary)["slave0"], WAIT_S, "it acknowledges")
+    await_acknowledgement(primary)
     return primary
 
 
@@ -188,6 +195,7 @@ def a_primary_with_min_replicas(scene: Scene, kind: str) -> RealServer:
     primary, replica = scene.run(kind, min_replicas_to_write=1), scene.run(MODEL)
     follow(replica, primary)
     wait_until(lambda: replication(primary).get("min_slaves_good_slaves") == "1", SYNC_TIMEOUT_S, "it is good")
+    await_acknowledgement(primary)
     return primary
 
 

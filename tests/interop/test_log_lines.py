@@ -57,6 +57,8 @@ REWORDED = (
     (r"(Timeout connecting to the MASTER\.\.\.) no answer from the primary within N s", r"\1"),
     (r"(Master replied with wrong \+FULLRESYNC syntax).*", r"\1"),
     (r"(after processing the command '\w+') \(at offset N\)", r"\1"),
+    # whose connection was reset has no address any more, if Redis asks for it so late
+    (r"replica client id #N lost", "replica HOST:PORT lost"),
     # a link is lost: Redis has forgotten its role already when it is told to go, txrepl has not
     (r"^[MS] (Connection with master lost|Caching the disconnected master state)", r"\1"),
 )

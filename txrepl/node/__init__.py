@@ -153,7 +153,8 @@ class Node(Core):
     def attach_replica(self, session: Session) -> Replica:
         """The session's replica record, made when it first speaks as one."""
         if session.replica is None:
-            session.replica = Replica(session.number, session.address.rpartition(":")[0].strip("[]"))
+            host = session.address.rpartition(":")[0].strip("[]")
+            session.replica = Replica(session.number, "/unixsocket" if host.startswith("/") else host)
             outlet = session.outlet
             if isinstance(outlet, ReplicaOutlet):
                 session.replica.outlet = outlet

@@ -110,7 +110,7 @@ class Primary:
         self.advisor = Advisor(feed, settings, self.decisions, log)
         self._log = log
         self._now = now
-        self._last_ping_ms: int = 0
+        self._last_ping_ms: int = now()
         self._alone_since_ms: int | None = None
         self._soft_since_ms: dict[int, int] = {}
         self._kind_under_way = SnapshotKind()
