@@ -45,6 +45,7 @@ def ours() -> dict[str, list[Any]]:
     return {line[0]: line for entry in entries for line in flattened(entry)}  # type: ignore[arg-type]
 
 
+_STORED = "Valkey tells that the flags of a key to store in vary"
 _SCRIPTS = "blocking commands may be called from scripts since 7.2"
 _BUSY = "allowed while a script is busy since Valkey 8"
 _NOT_NESTED = "not allowed inside a transaction since Valkey 8"
@@ -81,6 +82,8 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
             )
         },
         ("sinterstore", KEYS): "Valkey tells that the destination is overwritten",
+        ("georadius", KEYS): _STORED,
+        ("georadiusbymember", KEYS): _STORED,
         ("multi", FLAGS): _NOT_NESTED,
         ("watch", FLAGS): _NOT_NESTED,
         ("exec", FLAGS): "Valkey calls the slow log the command log",

@@ -12,6 +12,7 @@ from txrepl.commands import (
     debug,
     expire,
     failover,
+    geo,
     hashes,
     hyperloglog,
     info,
@@ -69,6 +70,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         zset_algebra,
         zset_pops,
         hyperloglog,
+        geo,
     )
 )
 

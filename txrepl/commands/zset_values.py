@@ -62,8 +62,12 @@ def settle_removal(db: Database, key: bytes, value: SortedSetValue, event: bytes
     db.notify(Event.GENERIC, b"del", key)
 
 
-def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes) -> int:
-    """Make the key hold these members, or nothing; returns how many there are."""
+def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes, changes: int = 1) -> int:
+    """Make the key hold these members, or nothing; returns how many there are.
+
+    Parameters:
+        changes: what storing members counts as.
+    """
     db = s.db
     if not scores:
         if db.exists(key):
@@ -79,7 +83,7 @@ def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes) -> i
                 scores[member] = 0.0
     db.put(key, value)
     db.persist(key)
-    db.changed(key, Event.ZSET, event)
+    db.changed(key, Event.ZSET, event, changes)
     return len(scores)
 
 

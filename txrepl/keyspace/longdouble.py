@@ -122,6 +122,12 @@ def format_long_double(value: Fraction) -> bytes:
     return f"-{text}".encode() if units < 0 else text.encode()
 
 
+def format_double_in_full(value: float) -> bytes:
+    """A finite double with up to 17 decimal places and no trailing zeros, as it is printed when it is a long double."""
+    text = (b"%.17f" % value).rstrip(b"0").rstrip(b".")
+    return b"0" if text == b"-0" else text
+
+
 def add_long_doubles(text: bytes, increment: bytes) -> bytes | None:
     """The sum as Redis prints it; None if one of them is not a valid float.
 

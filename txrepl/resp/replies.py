@@ -7,6 +7,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     str                 simple string           simple string
     int                 integer                 integer
     float               bulk string             double
+    DoubleText          bulk string             double
     bool                integer 1 or 0          boolean
     None                null bulk string        null
     NULL_ARRAY          null array              null
@@ -60,6 +61,19 @@ class Many(list["Reply"]):
     """Several replies in a row, each on its own: SUBSCRIBE confirms every channel."""
 
 
+class DoubleText:
+    """A double that is printed in a form of its own (`addReplyHumanLongDouble`).
+
+    Parameters:
+        text: the number.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
 class Verbatim:
     """Text for people (INFO): a bulk string that RESP3 marks with its format.
 
@@ -88,6 +102,7 @@ Reply = (
     | Pairs
     | Push
     | Many
+    | DoubleText
     | Verbatim
     | CommandError
     | NullArray
@@ -140,6 +155,9 @@ def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
         out.append(b"+" + reply.encode() + b"\r\n")
     elif isinstance(reply, float):
         text = format_double(reply)
+        out.append(b"," + text + b"\r\n" if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
+    elif isinstance(reply, DoubleText):
+        text = reply.text
         out.append(b"," + text + b"\r\n" if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
     elif isinstance(reply, CommandError):
         out.append(encode_error(reply.message))
