@@ -56,7 +56,7 @@ def test_replicas_of_a_restarted_txrepl_primary_go_on_partially(run: Run, kind: 
     """The restarted primary has a new id, offers the old one as its second, and stands at the same offset."""
     primary = run(SUBJECT, **SAVING)
     load(primary, 107)
-    replicas = [run(one, replicaof=("127.0.0.1", primary.port)) for one in (kind, SUBJECT)]
+    replicas = [run(one, replicaof=("127.0.0.1", primary.port), **NO_PINGS) for one in (kind, SUBJECT)]
     assert_equal(primary, *replicas)
     write(primary, 108, 1_000)
     assert_equal(primary, *replicas)

@@ -116,7 +116,7 @@ def test_propagation_error_behavior_says_whether_a_replica_survives_a_command_th
     node = run("txrepl", propagation_error_behavior=behavior, replica_read_only=read_only)
     with FakePrimary(speak(EMPTY, AFTER + FAILING + BEFORE)) as primary:
         node.command("REPLICAOF", "127.0.0.1", primary.port)
-        line = "== CRITICAL == This replica is sending an error to its master: 'WRONGTYPE"
+        line = "== CRITICAL == This replica is sending an error to its master: '-WRONGTYPE"
         wait_until(lambda: line in node.log_text(), TIMEOUT_S, "the log tells")
         if lives:
             wait_until(lambda: node.command("GET", "before") == b"1", TIMEOUT_S, "the stream goes on")
