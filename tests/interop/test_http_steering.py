@@ -119,7 +119,11 @@ def test_a_failover_over_http_to_a_real_replica(run: Run) -> None:
     primary = run(SUBJECT, http_port=free_port(), repl_diskless_sync_delay=0)
     replica = run("redis70", replicaof=("127.0.0.1", primary.port))
     watcher = Watcher(primary, "/v1/events")
-    wait_until(lambda: ask(primary, "GET", "/v1/replicas")["replicas"][0]["lag_bytes"] == 0, TIMEOUT_S, "in sync")
+    wait_until(
+        lambda: [one["lag_bytes"] for one in ask(primary, "GET", "/v1/replicas")["replicas"]] == [0],
+        TIMEOUT_S,
+        "the replica is in sync",
+    )
     primary.command("SET", "k", "v")
     begun = ask(primary, "POST", "/v1/failover", {"host": "127.0.0.1", "port": replica.port, "timeout_ms": 20_000})
     assert begun["state"] != "no-failover" and begun["port"] == replica.port

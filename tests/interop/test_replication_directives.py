@@ -397,6 +397,7 @@ def test_the_replicas_output_limit_is_never_smaller_than_the_backlog(run: Run, s
     primary, replica = run(server_kind, **QUIET), run("redis70")
     follow(replica, primary)
     set_directives(primary, "client-output-buffer-limit", "replica 1kb 0 0")
+    wait_until(lambda: replica_states(primary) == ["online"], TIMEOUT_S, "it is online")
     replica.pause()
     for _ in range(4):
         primary.command("SET", "key", "x" * 100_000)
