@@ -22,6 +22,7 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
     commands      table, dispatch, propagation, one module per command family
     node          the server as a value: cores joined, no IO; one part each for the link to the primary, a full sync,
                   storage, roles, pauses … (its docstring is the map of them)
+    peers         connections that we open to other servers (Twisted): lines and replies
     directives    what the directives do to a running node
     net           Twisted shells: clients, replicas, the link to the primary, the snapshot child
     admin         the HTTP interface (Klein)

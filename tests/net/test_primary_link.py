@@ -11,8 +11,8 @@ from twisted.internet.error import DNSLookupError
 from tests.net.support import Bench, Endpoint, Transport
 from tests.support import byte_by_byte
 from txrepl.keyspace.database import Keyspace
-from txrepl.net.link_protocol import LINE_MAX_BYTES
 from txrepl.net.primary_link import PrimaryLink
+from txrepl.peers.line_wire import LINE_MAX_BYTES
 from txrepl.persistence.snapshot import write_snapshot
 from txrepl.replication.snapshot_kind import SnapshotKind
 from txrepl.replication.states import LinkState

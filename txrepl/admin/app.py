@@ -23,6 +23,7 @@ from txrepl.admin.contract import Route, Scope
 from txrepl.admin.features import FEATURES
 from txrepl.admin.problems import UNEXPECTED, problem_of
 from txrepl.node import Node
+from txrepl.peers.dialing import Dial
 
 
 class Admin:
@@ -33,16 +34,20 @@ class Admin:
         clock: the time that requests wait by.
         needs_token: whether the curl lines shown carry a token.
         ask: asks another server where it stands.
+        dial: opens connections to other servers.
 
     Attributes:
         app: answers the requests.
     """
 
-    def __init__(self, node: Node, clock: IReactorTime, *, needs_token: bool, ask: Ask = ask) -> None:
+    def __init__(
+        self, node: Node, clock: IReactorTime, *, needs_token: bool, ask: Ask = ask, dial: Dial | None = None
+    ) -> None:
         seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
         self._log = Logger(namespace="txrepl.admin")
         self.app: Any = Klein()
-        scope = Scope(node, clock, seconds, needs_token, openapi.document(needs_token=needs_token), ask)
+        document = openapi.document(needs_token=needs_token)
+        scope = Scope(node, clock, seconds, needs_token, document, ask, dial or Dial(clock))
         for feature in FEATURES:
             handlers = feature.make(scope)
             for route in feature.routes:

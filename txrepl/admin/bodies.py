@@ -213,6 +213,19 @@ class Fields:
             raise InvalidError(name, "a host name or an address is needed")
         return found
 
+    def text(self, name: str, most: int) -> str | None:
+        """A text; None if it is not given.
+
+        Raises:
+            InvalidError: it is none, or longer than `most` characters.
+        """
+        if name not in self.given:
+            return None
+        found = self.given[name]
+        if not isinstance(found, str) or len(found) > most or not _is_utf8(found):
+            raise InvalidError(name, f"a text of at most {most} characters is needed")
+        return found
+
 
 def read_fields(content_type: str, body: bytes, known: Collection[str] | None) -> Fields:
     """The fields of a body, all of them known.
@@ -273,6 +286,15 @@ def _once(pairs: list[tuple[str, str]], known: Collection[str] | None, what: str
 def shown_name(name: str) -> str:
     """An unknown name as it is shown back: bounded, and printable."""
     return ascii(name[:64])[1:-1]
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which JSON can spell and nothing can send."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _form_port(value: Any) -> int | None:

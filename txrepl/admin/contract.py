@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txrepl.admin.asking import Ask
 from txrepl.node import Node
+from txrepl.peers.dialing import Dial
 
 Schema = dict[str, Any]
 
@@ -35,6 +36,7 @@ class Scope:
         needs_token: whether the curl lines shown carry a token.
         document: the contract itself.
         ask: asks another server where it stands: host, port, user, password.
+        dial: opens connections to other servers.
     """
 
     node: Node
@@ -43,6 +45,7 @@ class Scope:
     needs_token: bool
     document: dict[str, Any]
     ask: Ask
+    dial: Dial
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         """Call `action` after a while."""

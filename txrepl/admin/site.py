@@ -22,6 +22,7 @@ from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
 from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of
 from txrepl.node import Node
+from txrepl.peers.dialing import Dial
 
 DRAINED_MAX_BYTES: Final = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its sender gets to read the answer."""
@@ -149,7 +150,9 @@ class AdminSite(Site):
         """No line per request: what changes anything is logged by the node, in its own words."""
 
 
-def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str, ask: Ask = ask) -> AdminSite:
+def make_site(
+    node: Node, clock: IReactorTime, *, token: str, bound_host: str, ask: Ask = ask, dial: Dial | None = None
+) -> AdminSite:
     """Everything that a port needs to serve a node's HTTP interface.
 
     Parameters:
@@ -158,7 +161,8 @@ def make_site(node: Node, clock: IReactorTime, *, token: str, bound_host: str, a
         token: the bearer token (`http-token`); empty = none is needed.
         bound_host: the address or name that the port is bound to; see `check_exposure`.
         ask: asks another server where it stands.
+        dial: opens connections to other servers; as the clock, a reactor, does if there is none.
     """
     guard = Guard(token, bound_host)
-    admin = Admin(node, clock, needs_token=guard.needs_token, ask=ask)
+    admin = Admin(node, clock, needs_token=guard.needs_token, ask=ask, dial=dial)
     return AdminSite(Gate(guard, admin.app.resource()), clock)

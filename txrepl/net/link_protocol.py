@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet import defer, protocol
 from twisted.python.failure import Failure
 
-from txrepl.errors import ReplicationError, SilenceError
 from txrepl.node import Node
-from txrepl.resp.requests import encode_command
-
-LINE_MAX_BYTES: Final = 64 * 1024
+from txrepl.peers.line_wire import LineWire
 
 
-class LinkProtocol(protocol.Protocol):
+class LinkProtocol(LineWire):
     """The connection: lines during the handshake, then whatever `receive` is set to."""
 
-    transport: Any
-
     def __init__(self, node: Node, clock: Any) -> None:
+        super().__init__(clock, lambda: node.settings.timeout_s)
         self._node = node
-        self._clock = clock
-        self._buffer = bytearray()
-        self._wanted: defer.Deferred[bytes] | None = None
         self.receive: Callable[[bytes], None] | None = None
         self.closed: defer.Deferred[None] = defer.Deferred()
-        self._lost = False
         self.rests = False
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -35,65 +27,14 @@ class LinkProtocol(protocol.Protocol):
         self._node.following.primary_spoke(len(data) if self.receive is not None else 0)
         if self.receive is not None:
             self.receive(data)
-            return
-        self._buffer += data
-        if len(self._buffer) > LINE_MAX_BYTES and b"\n" not in self._buffer:
-            self.fail(ReplicationError("the primary sent a line without end"))
-            return
-        self._offer_line()
-
-    def _offer_line(self) -> None:
-        if self._wanted is None:
-            return
-        end = self._buffer.find(b"\n")
-        if end >= 0:
-            line = bytes(self._buffer[:end]).rstrip(b"\r")
-            del self._buffer[: end + 1]
-            wanted, self._wanted = self._wanted, None
-            wanted.callback(line)
-
-    def fail(self, error: ReplicationError) -> None:
-        """Give up on the connection."""
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            wanted.errback(error)
-        if self.transport is not None:
-            self.transport.abortConnection()
+        else:
+            super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
         """The connection is gone."""
-        self._lost = True
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            wanted.errback(ReplicationError("the primary closed the connection"))
+        super().connectionLost(reason)
         if not self.closed.called:
             self.closed.callback(None)
-
-    # -- the handshake's wire
-
-    def send(self, *words: bytes) -> None:
-        """Send a command."""
-        self.transport.write(encode_command(words))
-
-    async def line(self) -> bytes:
-        """The next line, within repl-timeout."""
-        if self._lost:
-            raise ReplicationError("the primary closed the connection")
-        wanted: defer.Deferred[bytes] = defer.Deferred()
-        self._wanted = wanted
-        timeout_s = self._node.settings.timeout_s
-        timer = self._clock.callLater(
-            timeout_s,
-            lambda: self.fail(
-                SilenceError(f"Timeout connecting to the MASTER... no answer from the primary within {timeout_s} s")
-            ),
-        )
-        self._offer_line()
-        try:
-            return await wanted
-        finally:
-            if timer.active():
-                timer.cancel()
 
     def rest(self) -> None:
         """Read no further for now; the primary's silence is our doing."""

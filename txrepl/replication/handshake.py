@@ -108,6 +108,14 @@ async def handshake(
         SyncRefusedError: the primary is to be tried again later.
         ReplicationError: it refused, or talks nonsense.
     """
+    await introduce(wire, introduction, step, log)
+    return await _resync(wire, introduction, step, log)
+
+
+async def introduce(
+    wire: Wire, introduction: Introduction, step: Callable[[LinkState], None], log: Callable[[str, str], None]
+) -> None:
+    """The handshake up to, and without, PSYNC. Parameters and errors as in `handshake`."""
     step(LinkState.RECEIVE_PONG)
     wire.send(b"PING")
     await _pong(wire, log)
@@ -132,7 +140,6 @@ async def handshake(
     await _tolerated(wire, log, "REPLCONF capa")
     wire.send(b"REPLCONF", b"version", READS_AS)
     await _tolerated(wire, log, "REPLCONF version", "debug")
-    return await _resync(wire, introduction, step, log)
 
 
 async def _answer(wire: Wire) -> bytes:
@@ -174,22 +181,10 @@ async def _tolerated(wire: Wire, log: Callable[[str, str], None], what: str, lev
 async def _resync(
     wire: Wire, introduction: Introduction, step: Callable[[LinkState], None], log: Callable[[str, str], None]
 ) -> Outcome:
-    step(LinkState.SEND_PSYNC)
-    if introduction.replid is None:
-        log("notice", "Partial resynchronization not possible (no cached master)")
-        wire.send(b"PSYNC", b"?", b"-1")
-    else:
-        log("notice", f"Trying a partial resynchronization (request {introduction.replid}:{introduction.offset}).")
-        ending = (b"FAILOVER",) if introduction.failover else ()
-        wire.send(b"PSYNC", introduction.replid.encode(), b"%d" % introduction.offset, *ending)
-    step(LinkState.RECEIVE_PSYNC)
-    line = await _answer(wire)
-    if line.startswith(b"+FULLRESYNC"):
-        return _full(line, log)
-    if line.startswith(b"+CONTINUE"):
-        return _continued(line, introduction, log)
-    if line.startswith(_TRY_LATER):
-        raise SyncRefusedError(f"Master is currently unable to PSYNC but should be in the future: {_text(line)}")
+    line = await ask_psync(wire, introduction, step, log)
+    outcome = read_psync(line, introduction, log)
+    if outcome is not None:
+        return outcome
     if introduction.failover:
         raise ReplicationError(f"The failover target did not take over: {_text(line)}")
     if not line.startswith(b"-ERR"):
@@ -199,6 +194,38 @@ async def _resync(
     log("notice", "Retrying with SYNC...")
     wire.send(b"SYNC")
     return Outcome(Resync.SYNC, NO_REPLID, -1)
+
+
+async def ask_psync(
+    wire: Wire, introduction: Introduction, step: Callable[[LinkState], None], log: Callable[[str, str], None]
+) -> bytes:
+    """Send PSYNC; the line that answers it. Parameters and errors as in `handshake`."""
+    step(LinkState.SEND_PSYNC)
+    if introduction.replid is None:
+        log("notice", "Partial resynchronization not possible (no cached master)")
+        wire.send(b"PSYNC", b"?", b"-1")
+    else:
+        log("notice", f"Trying a partial resynchronization (request {introduction.replid}:{introduction.offset}).")
+        ending = (b"FAILOVER",) if introduction.failover else ()
+        wire.send(b"PSYNC", introduction.replid.encode(), b"%d" % introduction.offset, *ending)
+    step(LinkState.RECEIVE_PSYNC)
+    return await _answer(wire)
+
+
+def read_psync(line: bytes, introduction: Introduction, log: Callable[[str, str], None]) -> Outcome | None:
+    """What a line says that answers PSYNC; None if it refuses it for good.
+
+    Raises:
+        SyncRefusedError: the primary is to be tried again later.
+        ReplicationError: it goes on with what was not asked for.
+    """
+    if line.startswith(b"+FULLRESYNC"):
+        return _full(line, log)
+    if line.startswith(b"+CONTINUE"):
+        return _continued(line, introduction, log)
+    if line.startswith(_TRY_LATER):
+        raise SyncRefusedError(f"Master is currently unable to PSYNC but should be in the future: {_text(line)}")
+    return None
 
 
 def _full(line: bytes, log: Callable[[str, str], None]) -> Outcome:

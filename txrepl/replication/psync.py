@@ -8,10 +8,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
-from txrepl.replication.backlog import Backlog
 from txrepl.replication.handshake import Introduction, Outcome, Resync
-from txrepl.replication.history import NO_REPLID, History
+from txrepl.replication.history import NO_REPLID
+
+
+class Ids(Protocol):
+    """The ids of a history, ours or what another server says of its own; see `History`."""
+
+    @property
+    def replid(self) -> str: ...
+
+    @property
+    def replid2(self) -> str: ...
+
+    @property
+    def second_offset(self) -> int: ...
+
+
+class Reach(Protocol):
+    """Which offsets a backlog holds, ours or another server's; see `Backlog`."""
+
+    @property
+    def begun_offset(self) -> int: ...
+
+    @property
+    def first_offset(self) -> int: ...
+
+    @property
+    def end_offset(self) -> int: ...
+
+    def covers(self, offset: int) -> bool: ...
 
 
 class Condition(Enum):
@@ -70,7 +98,7 @@ class PsyncDecision:
     saving_bytes: int = 0
 
 
-def decide(replid: str, offset: int, history: History, backlog: Backlog | None, replica: str) -> PsyncDecision:
+def decide(replid: str, offset: int, history: Ids, backlog: Reach | None, replica: str) -> PsyncDecision:
     """Decide on `PSYNC replid offset`.
 
     Parameters:
@@ -107,7 +135,7 @@ def decide(replid: str, offset: int, history: History, backlog: Backlog | None, 
     return PsyncDecision(True, replid, offset, reason)
 
 
-def _not_covered(replid: str, offset: int, backlog: Backlog, replica: str) -> PsyncDecision:
+def _not_covered(replid: str, offset: int, backlog: Reach, replica: str) -> PsyncDecision:
     missing = saving = 0
     if offset > backlog.end_offset:
         condition = Condition.BEYOND_END
@@ -124,7 +152,7 @@ def _not_covered(replid: str, offset: int, backlog: Backlog, replica: str) -> Ps
     return PsyncDecision(False, replid, offset, reason, log, missing, condition, saving)
 
 
-def _other_history(replid: str, offset: int, history: History, second: bool) -> PsyncDecision:
+def _other_history(replid: str, offset: int, history: Ids, second: bool) -> PsyncDecision:
     if second:
         return PsyncDecision(
             False,

@@ -14,6 +14,7 @@ from txrepl.admin.features import (
     info,
     metrics,
     pages,
+    preflight,
     probes,
     replication,
     roles,
@@ -35,4 +36,5 @@ FEATURES: Final[tuple[Feature, ...]] = (
     events.FEATURE,
     topology.FEATURE,
     metrics.FEATURE,
+    preflight.FEATURE,
 )
