@@ -15,7 +15,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from txrepl import __version__
-from txrepl.admin import check_exposure, endpoint_host, make_site
+from txrepl.admin import Webhook, check_exposure, endpoint_host, make_site
 from txrepl.commands.migration import Migration
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
@@ -77,6 +77,7 @@ class RedisService(service.Service):
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor
         self._stall_watch = StallWatch(self.node.stalls, reactor)
+        self._webhook = Webhook(self.node, reactor)
         self._ports: list[Any] = []
         self._unix_path = ""
         self.stopping = False
@@ -108,6 +109,7 @@ class RedisService(service.Service):
         super().startService()
         self._ticker.start(0.1, now=False)
         self._stall_watch.start()
+        self._webhook.start()
         loaded = defer.Deferred.fromCoroutine(self._load())
         loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
 
@@ -283,6 +285,7 @@ class RedisService(service.Service):
         if self._ticker.running:
             self._ticker.stop()
         self._stall_watch.stop()
+        self._webhook.stop()
         self.link.stop()
         self.migrator.stop()
         if self.snapshots.busy:

@@ -29,6 +29,10 @@ NOT_IN_7_0 = {
     "http-bind",
     "http-token",
     "http",
+    "event-webhook",
+    "event-webhook-secret",
+    "event-webhook-timeout",
+    "event-webhook-queue",
 }
 #: txrepl listens on loopback unless told otherwise; the rest is how the Redis of these tests is started.
 OTHER_DEFAULTS = {"bind", "port", "unixsocket", "dir"}

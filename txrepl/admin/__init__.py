@@ -14,6 +14,10 @@ selves       whether an address is our own
 views        the node as plain dicts; `information` is INFO's part
 waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
+streaming    answers that go on until the client leaves
+asking       where another server stands, by INFO
+metrics      the node as Prometheus metrics
+webhook      posts events to a URL
 problems     every refusal as RFC 9457
 """
 
@@ -21,5 +25,6 @@ from __future__ import annotations
 
 from txrepl.admin.auth import check_exposure, endpoint_host
 from txrepl.admin.site import make_site
+from txrepl.admin.webhook import Webhook
 
-__all__ = ["check_exposure", "endpoint_host", "make_site"]
+__all__ = ["Webhook", "check_exposure", "endpoint_host", "make_site"]

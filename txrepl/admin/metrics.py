@@ -290,6 +290,14 @@ def _of_decisions(node: Node) -> Iterator[Metric]:
     for kind, count in node.events.counts.items():
         events.add_metric([kind.value], count)
     yield events
+    found = node.deliveries
+    for name, says, value in (
+        ("delivered_events", "Events that the webhook accepted.", found.delivered),
+        ("dropped_events", "Events that it never got.", found.dropped),
+        ("failures", "Posts that failed.", found.failures),
+    ):
+        yield CounterMetricFamily(f"txrepl_webhook_{name}", says, value=value)
+    yield _gauge("txrepl_webhook_waiting_events", "Events that wait to be posted.", len(found))
 
 
 def _of_loop(node: Node) -> Iterator[Metric]:

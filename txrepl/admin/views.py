@@ -14,6 +14,7 @@ from txrepl.config import PRESENTED_VERSION
 from txrepl.node import Node
 from txrepl.replication.advice import Loop
 from txrepl.replication.decisions import Decision
+from txrepl.replication.events import Event
 from txrepl.replication.history import NO_REPLID
 from txrepl.replication.link import Link, Transfer
 from txrepl.replication.replica import Replica
@@ -258,6 +259,37 @@ def _loop(found: Loop) -> Json:
         "value": found.value,
         "on_replica": found.on_replica,
         "text": printable(found.text),
+    }
+
+
+# -- events -----------------------------------------------------------------------------------------------------
+
+
+def event(node: Node, found: Event) -> Json:
+    """An event as programs get it, by `/v1/events` and by webhook."""
+    facts = {name: printable(value) if isinstance(value, str) else value for name, value in found.facts.items()}
+    return {
+        "id": f"{node.run_id}:{found.number}",
+        "at_ms": found.at_ms,
+        "event": found.kind.value,
+        "text": printable(found.text),
+        "facts": facts,
+    }
+
+
+def webhook(node: Node) -> Json:
+    """What became of the events for the webhook; its URL is as secret as a password."""
+    found = node.deliveries
+    return {
+        "configured": bool(node.config.get_str("event-webhook")),
+        "signed": bool(node.config.get_str("event-webhook-secret")),
+        "waiting": len(found),
+        "waiting_max": node.config.get_int("event-webhook-queue"),
+        "delivered": found.delivered,
+        "dropped": found.dropped,
+        "failures": found.failures,
+        "tries": found.tries,
+        "last_error": printable(found.last_error) or None,
     }
 
 

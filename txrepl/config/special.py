@@ -279,6 +279,15 @@ def check_hostname(text: str) -> None:
         raise ConfigError("Hostnames may only contain alphanumeric characters, hyphens or dots")
 
 
+_WEB_ADDRESS = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?([/?][!-~]*)?")
+
+
+def check_web_address(text: str) -> None:
+    """A URL of http or https that somebody can be reached by, or nothing."""
+    if text and not _WEB_ADDRESS.fullmatch(text):
+        raise ConfigError("argument must be a URL: http://HOST[:PORT]/PATH or https://…")
+
+
 _TITLE_VARIABLES = r"\{(title|listen-addr|server-mode|port|tls-port|unixsocket|config-file)\}"
 
 

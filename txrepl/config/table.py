@@ -41,6 +41,7 @@ from txrepl.config.special import (
     check_hostname,
     check_snapshot_name,
     check_title,
+    check_web_address,
 )
 
 
@@ -123,6 +124,10 @@ _HTTP: Final = (
     Spec("http-bind", _TEXT, "127.0.0.1", mutable=False),
     Spec("http-token", _OPTIONAL, "", secret=True, mutable=False),
     Spec("http", _OPTIONAL, "", mutable=False),
+    Spec("event-webhook", Text(check_web_address, may_be_empty=False), "", secret=True),
+    Spec("event-webhook-secret", _OPTIONAL, "", secret=True),
+    Spec("event-webhook-timeout", Integer(1, 3600), 10),
+    Spec("event-webhook-queue", Integer(1, 100_000), 1024),
 )
 
 _NO_TLS: Final = "connections are not encrypted"

@@ -21,6 +21,7 @@ from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.node.host import Host
 from txrepl.persistence.saver import Saver
 from txrepl.replication.delay import Delay
+from txrepl.replication.deliveries import Deliveries
 from txrepl.replication.events import EventKind, Events
 from txrepl.replication.failover import Failover
 from txrepl.replication.feed import Feed
@@ -77,6 +78,7 @@ class Core:
         self.feed.timeline.begin(self.started_ms, self.feed.history.offset)
         self.events = Events(now)
         self.transcripts = Transcripts()
+        self.deliveries = Deliveries()
         self.primary = Primary(self.feed, self.settings, log, now, self.events)
         self.migrations = Migrations(now)
         self.table = build_table()

@@ -15,20 +15,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.web.server import Request
 
-from txrepl.admin.answers import query_of
+from txrepl.admin import views
+from txrepl.admin.answers import json_answer, query_of
 from txrepl.admin.bodies import shown_name
 from txrepl.admin.contract import (
+    JSON,
     QUERY_REFUSED,
     Feature,
     Handlers,
     Route,
     Schema,
     Scope,
+    count,
+    flag,
+    or_null,
+    record,
+    string,
 )
 from txrepl.admin.problems import InvalidError
 from txrepl.admin.streaming import STREAMS_MAX, Stream, begin_headers, check_room
-from txrepl.admin.views import Json, printable
-from txrepl.node import Node
 from txrepl.replication.events import Event, EventKind
 
 SSE: Final = "text/event-stream"
@@ -80,6 +85,11 @@ class EventStreams(Handlers):
                 self._give(watcher, self._written(event))
         return watcher.ended
 
+    def webhook(self, request: Request) -> bytes:
+        """What became of the events for the webhook."""
+        query_of(request)
+        return json_answer(request, views.webhook(self.node))
+
     def _start(self, name: str, text: str) -> tuple[int, str]:
         """The id after which to begin, and what is to be said of events that are lost; empty if none are."""
         events = self.node.events
@@ -126,7 +136,7 @@ class EventStreams(Handlers):
         return f"event: {name}\ndata: {json.dumps({'event': name, 'text': text, 'number': number})}\n\n".encode()
 
     def _written(self, event: Event) -> bytes:
-        body = json.dumps(shown(self.node, event), ensure_ascii=False)
+        body = json.dumps(views.event(self.node, event), ensure_ascii=False)
         return f"id: {self.node.run_id}:{event.number}\nevent: {event.kind.value}\ndata: {body}\n\n".encode()
 
     def _heartbeat(self) -> None:
@@ -137,18 +147,6 @@ class EventStreams(Handlers):
         self._watchers.discard(watcher)
         if not self._watchers and self._beat.running:
             self._beat.stop()
-
-
-def shown(node: Node, event: Event) -> Json:
-    """An event as programs get it, here and by webhook."""
-    facts = {name: printable(value) if isinstance(value, str) else value for name, value in event.facts.items()}
-    return {
-        "id": f"{node.run_id}:{event.number}",
-        "at_ms": event.at_ms,
-        "event": event.kind.value,
-        "text": printable(event.text),
-        "facts": facts,
-    }
 
 
 def _kinds(text: str) -> frozenset[EventKind]:
@@ -200,6 +198,29 @@ FEATURE: Final = Feature(
             _PARAMETERS,
             streams=True,
         ),
+        Route(
+            EventStreams.webhook,
+            "get",
+            "/v1/webhook",
+            "webhook",
+            "facts",
+            "What became of the events that are posted to `event-webhook`.",
+            {JSON: "Webhook"},
+            refusals=QUERY_REFUSED,
+        ),
     ),
-    {},
+    {
+        "Webhook": record(
+            "The webhook, without its URL.",
+            configured=flag("There is one."),
+            signed=flag("Its posts are signed."),
+            waiting=count("Events that wait, the one that is tried among them."),
+            waiting_max=count("How many may (`event-webhook-queue`).", 1),
+            delivered=count("Events that were accepted."),
+            dropped=count("Events that were not, and never will be."),
+            failures=count("Tries that failed."),
+            tries=count("Those of the event that is tried."),
+            last_error=or_null(string("Why the last try failed; null after one that did not.")),
+        )
+    },
 )
