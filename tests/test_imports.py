@@ -20,6 +20,7 @@ RANKS = {
     "replication": 4,
     "persistence": 5,
     "commands": 6,
+    "changes": 7,
     "node": 7,
     "peers": 7,
     "directives": 8,

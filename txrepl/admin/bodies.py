@@ -77,18 +77,23 @@ def read_info_query(query: bytes) -> list[str]:
     return wanted
 
 
-def prefers_text(accept: str) -> bool:
-    """Whether an Accept header would rather have plain text than JSON; JSON where it does not care."""
-    best = {"text/plain": 0.0, _JSON: 0.0}
+def preferred(accept: str, *offered: str) -> str:
+    """The media type that an Accept header likes best of those offered; the first one where it does not care."""
+    liked = dict.fromkeys(offered, 0.0)
     for part in accept.split(","):
         media, *parameters = (word.strip().lower() for word in part.split(";"))
         weight = 1.0
         for parameter in parameters:
             if re.fullmatch(r"q=[01](\.\d{0,3})?", parameter):
                 weight = float(parameter[2:])
-        if media in best:
-            best[media] = max(best[media], weight)
-    return best["text/plain"] > best[_JSON]
+        if media in liked:
+            liked[media] = max(liked[media], weight)
+    return max(offered, key=lambda media: liked[media])
+
+
+def prefers_text(accept: str) -> bool:
+    """Whether an Accept header would rather have plain text than JSON; JSON where it does not care."""
+    return preferred(accept, _JSON, "text/plain") == "text/plain"
 
 
 def read_wait(query: dict[str, str]) -> float:

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from txrepl import __version__
 from txrepl.admin.auth import OPEN_PATHS
-from txrepl.admin.contract import Route, Schema, array, count, record, ref, ref_or_null, string
+from txrepl.admin.contract import Route, Schema, array, count, record, ref, ref_or_null, string, values
 from txrepl.admin.features import FEATURES
 from txrepl.admin.problems import CONTENT_TYPE
+from txrepl.replication.psync import Condition
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in FEATURES for route in feature.routes)
 
@@ -30,6 +31,10 @@ _PROBLEM: Final[dict[str, Schema]] = {
                 "The fields that are not valid (422).",
             ),
             "link": ref_or_null("Link"),
+            "condition": string("Which condition of a partial resync failed (410).", enum=values(Condition)),
+            "snapshot": string("Where the dataset of now is, with the id to go on from (410)."),
+            "command_offset": count("The offset at which the command begins that the offset lies in (409)."),
+            "next_offset": count("The offset at which the command after it begins (409)."),
         },
         "required": ["type", "title", "status", "detail"],
         "additionalProperties": False,

@@ -53,6 +53,10 @@ class ConflictError(RefusedError):
     """The node's state does not allow it."""
 
 
+class GoneError(RefusedError):
+    """What is asked for is not there any more, and will not be again."""
+
+
 class TooLargeError(RefusedError):
     """The body is over the bound."""
 
@@ -99,6 +103,7 @@ TABLE: Final[tuple[tuple[type[Exception], Kind], ...]] = (
     (MethodNotAllowed, Kind(405, "method-not-allowed", "The path does not have this method")),
     (ConflictError, Kind(409, "conflict", "The node's state does not allow it")),
     (CommandError, Kind(409, "conflict", "The node's state does not allow it")),
+    (GoneError, Kind(410, "gone", "It is not there any more")),
     (TooLargeError, Kind(413, "too-large", "The body is too large")),
     (UnsupportedTypeError, Kind(415, "unsupported-type", "The body's type is not read here")),
     (InvalidError, Kind(422, "invalid", "A field is not valid")),

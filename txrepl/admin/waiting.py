@@ -69,13 +69,20 @@ class Listing:
 
 
 def _shown(found: Pending, delay_ms: int) -> Json:
-    name, *arguments = found.argv
     return {
         "offset": found.offset,
         "end_offset": found.end_offset,
         "transaction_offset": found.transaction_offset,
         "arrived_ms": found.arrived_ms,
         "due_ms": found.arrived_ms + delay_ms,
+        **command_shown(found.argv),
+    }
+
+
+def command_shown(argv: list[bytes]) -> Json:
+    """A command for people to read: its name, and the beginning of its arguments."""
+    name, *arguments = argv
+    return {
         "command": _text(name[:NAME_SHOWN_BYTES]).upper(),
         "arguments": [_text(word[:ARGUMENT_SHOWN_BYTES]) for word in arguments[:ARGUMENTS_SHOWN]],
         "argument_count": len(arguments),

@@ -6,6 +6,8 @@ further while any of them is behind; one that is dropped holds up nobody.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
@@ -120,3 +122,57 @@ class SnapshotRelay:
             outlet.write(self._mark)
             outlet.end_bulk()
             self._node.primary.snapshot_streamed(replica)
+
+
+class SnapshotStream:
+    """A snapshot on its way from the child's pipe to a reader that is no replica.
+
+    Parameters:
+        received: called with bytes of the RDB.
+        ended: called once: True if the RDB is whole.
+        kill: ends the child.
+
+    Attributes:
+        pipe: the child's; set once it is forked.
+    """
+
+    def __init__(
+        self, received: Callable[[bytes], None], ended: Callable[[bool], None], kill: Callable[[], None]
+    ) -> None:
+        self.pipe: PipeReader | None = None
+        self._received = received
+        self._ended = ended
+        self._kill = kill
+        self._pipe_done = False
+        self._child_ok: bool | None = None
+
+    def pause(self) -> None:
+        """Read the pipe no further for now."""
+        if self.pipe is not None:
+            self.pipe.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.pipe is not None:
+            self.pipe.resume()
+
+    def stop(self) -> None:
+        """Nobody needs it any more."""
+        if self._child_ok is None:
+            self._kill()
+
+    def pipe_ended(self) -> None:
+        """Everything was read."""
+        self._pipe_done = True
+        self._finish()
+
+    def child_ended(self, ok: bool) -> None:
+        """The child has exited; the pipe may still hold what it wrote last."""
+        self._child_ok = ok
+        if not ok and self.pipe is not None:
+            self.pipe.close()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._child_ok is False or (self._child_ok and self._pipe_done):
+            self._ended(self._child_ok)

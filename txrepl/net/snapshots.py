@@ -12,8 +12,9 @@ from txrepl.config import Config
 from txrepl.net.bulk import key_delay_s
 from txrepl.net.child import PipeReader, fork_child
 from txrepl.net.garbage import quiet_collector
-from txrepl.net.relay import SnapshotRelay
+from txrepl.net.relay import SnapshotRelay, SnapshotStream
 from txrepl.node import Node
+from txrepl.node.host import SnapshotFlow
 from txrepl.persistence.snapshot import Loader, objection, save_file, suited, write_snapshot
 from txrepl.replication.replica import Replica
 from txrepl.replication.snapshot_kind import SnapshotKind
@@ -144,19 +145,43 @@ class SnapshotShell:
 
     def _start_relayed(self, replicas: list[Replica], kind: SnapshotKind) -> None:
         node = self._node
-        aux, options = node.storage.origin(), self._options()
-        reading, writing = os.pipe()
-
-        def work() -> None:
-            with open(writing, "wb", buffering=0) as pipe:
-                self._write(_whole(pipe.write), aux, options, kind)
-
         relay = SnapshotRelay(node, replicas, node.random_id().encode())
 
         def ended(ok: bool) -> None:
             self._relay = None
             relay.child_ended(ok)
             node.primary.snapshot_ended()
+
+        pipe = self._fork_to_pipe(kind, relay.received, relay.pipe_ended, ended)
+        self._relay = relay
+        relay.attach(pipe)
+        node.log("notice", f"Background RDB transfer started by pid {self._pid}")
+
+    def start_stream(self, received: Callable[[bytes], None], ended: Callable[[bool], None]) -> SnapshotFlow:
+        """Fork a child that writes for a reader of our own (see `SaveHost`)."""
+        stream = SnapshotStream(received, ended, self.kill)
+
+        def child_ended(ok: bool) -> None:
+            stream.child_ended(ok)
+            self._node.primary.snapshot_ended()
+
+        stream.pipe = self._fork_to_pipe(None, received, stream.pipe_ended, child_ended)
+        self._node.log("notice", f"Background RDB transfer started by pid {self._pid}")
+        return stream
+
+    def _fork_to_pipe(
+        self,
+        kind: SnapshotKind | None,
+        received: Callable[[bytes], None],
+        pipe_ended: Callable[[], None],
+        ended: Callable[[bool], None],
+    ) -> PipeReader:
+        aux, options = self._node.storage.origin(), self._options()
+        reading, writing = os.pipe()
+
+        def work() -> None:
+            with open(writing, "wb", buffering=0) as pipe:
+                self._write(_whole(pipe.write), aux, options, kind)
 
         try:
             self._fork(work, ended, keep=(writing,), to_sockets=True)
@@ -165,16 +190,14 @@ class SnapshotShell:
             raise
         finally:
             os.close(writing)
-        self._relay = relay
-        relay.attach(PipeReader(self._reactor, reading, relay.received, relay.pipe_ended))
-        node.log("notice", f"Background RDB transfer started by pid {self._pid}")
+        return PipeReader(self._reactor, reading, received, pipe_ended)
 
     def _write(
         self,
         write: Callable[[bytes], object],
         aux: dict[bytes, bytes],
         options: dict[str, bool | int],
-        kind: SnapshotKind,
+        kind: SnapshotKind | None,
     ) -> None:
         write_snapshot(
             self._node.keyspace,

@@ -46,8 +46,32 @@ class Host(Protocol):
         """End the process on the spot, as one whose data may be wrong; does not return."""
 
 
+class SnapshotFlow(Protocol):
+    """A snapshot on its way to a reader that is no replica."""
+
+    def pause(self) -> None:
+        """Send nothing for now; the child waits."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def stop(self) -> None:
+        """End the child: nobody needs the snapshot any more."""
+
+
 class SaveHost(Snapshots, Protocol):
-    """Snapshots for replicas, and for ourselves."""
+    """Snapshots for replicas, for readers of other kinds, and for ourselves."""
+
+    def start_stream(self, received: Callable[[bytes], None], ended: Callable[[bool], None]) -> SnapshotFlow:
+        """Fork a child that writes the dataset as it is now.
+
+        Parameters:
+            received: called with bytes of the RDB, later.
+            ended: called once in the end, True if the RDB is whole.
+
+        Raises:
+            OSError: it cannot be started.
+        """
 
     def start_save(self) -> None:
         """Fork a child that saves to the dump file; ends in `Storage.save_ended`.

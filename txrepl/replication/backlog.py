@@ -103,6 +103,13 @@ class Backlog:
                 break
         return b"".join(parts)
 
+    def block_start(self, offset: int) -> int:
+        """The last offset up to `offset`, which is covered, at which an `append` began that began a block too.
+
+        Whoever appends whole commands only, as the feed does, finds one beginning there.
+        """
+        return self._starts[bisect_right(self._starts, offset) - 1]
+
     def pin(self, reader: int, offset: int) -> None:
         """A reader needs everything from `offset` on."""
         self._pins[reader] = offset

@@ -37,7 +37,7 @@ class Feed:
         timeline: where the stream stood when; whoever has the time notes it.
     """
 
-    __slots__ = ("_pending", "backlog", "history", "listeners", "selected_db", "timeline")
+    __slots__ = ("_last_reader", "_pending", "backlog", "history", "listeners", "selected_db", "timeline")
 
     def __init__(self, history: History) -> None:
         self.history = history
@@ -46,6 +46,12 @@ class Feed:
         self.listeners: dict[int, Listener] = {}
         self.timeline = Timeline()
         self._pending: list[bytes] = []
+        self._last_reader: int = 0
+
+    def new_reader(self) -> int:
+        """An id for a reader that is no replica: below 0, as those of replicas are above."""
+        self._last_reader -= 1
+        return self._last_reader
 
     def open_backlog(self, size: int) -> Backlog:
         """Create the backlog if there is none (`createReplicationBacklog`)."""

@@ -213,13 +213,7 @@ class Primary:
         self._attach(replica)
         replica.ack_ms = self._now()
         if first:
-            self.history.change_id()
-            self.feed.open_backlog(self.settings.backlog_bytes)
-            self._log(
-                "notice",
-                "Replication backlog created, my new replication IDs are "
-                f"'{self.history.replid}' and '{self.history.replid2}'",
-            )
+            self.begin_history()
         snapshots = self.snapshots
         assert snapshots is not None
         if not snapshots.busy:
@@ -231,6 +225,17 @@ class Primary:
             self._log("notice", "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
         else:
             self._share_snapshot(replica)
+
+    def begin_history(self) -> None:
+        """Make the backlog if there is none: nothing was written to it so far, so that a history begins."""
+        if self.feed.backlog is None:
+            self.history.change_id()
+            self.feed.open_backlog(self.settings.backlog_bytes)
+            self._log(
+                "notice",
+                "Replication backlog created, my new replication IDs are "
+                f"'{self.history.replid}' and '{self.history.replid2}'",
+            )
 
     def _share_snapshot(self, replica: Replica) -> None:
         """Join the replicas that the present disk snapshot is for, if there are any that it suits."""
@@ -435,8 +440,8 @@ class Primary:
         self.left_alone()
 
     def left_alone(self) -> None:
-        """There are no replicas as of now: the backlog's time to live begins."""
-        if not self.replicas:
+        """There are no readers as of now: the backlog's time to live begins."""
+        if not self.replicas and not self.feed.listeners:
             self._alone_since_ms = self._now()
 
     def drop_all(self) -> None:
@@ -526,7 +531,8 @@ class Primary:
     def _tick_backlog(self, now_ms: int) -> None:
         alone = self._alone_since_ms
         ttl_s = self.settings.backlog_ttl_s
-        if self.follows or self.replicas or self.feed.backlog is None or alone is None or not ttl_s:
+        read = self.replicas or self.feed.listeners
+        if self.follows or read or self.feed.backlog is None or alone is None or not ttl_s:
             return
         if now_ms - alone > ttl_s * 1000:
             self.decisions.history_ended(self.history.replid, HistoryEnd.BACKLOG_FREED)

@@ -6,6 +6,7 @@ from typing import Final
 
 from txrepl.admin.contract import Feature
 from txrepl.admin.features import (
+    changes,
     config,
     events,
     failover,
@@ -26,6 +27,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     pages.FEATURE,
     probes.FEATURE,
     replication.FEATURE,
+    changes.FEATURE,
     syncs.FEATURE,
     info.FEATURE,
     guard_rails.FEATURE,
