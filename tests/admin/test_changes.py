@@ -453,3 +453,17 @@ def test_offsets_that_the_backlog_does_not_hold_are_refused_in_words(bench: Benc
     assert bench.get("/v1/backlog/commands?from=99999").refuses(409)
     assert bench.get("/v1/backlog/commands?from=-1").refuses(422, field="from")
     assert Bench().get("/v1/backlog/commands").refuses(409)
+
+
+def test_a_burst_of_more_than_the_backlog_loses_no_reader_that_has_room(bench: Bench) -> None:
+    """It is served at once when half of the backlog is in danger, and not when the time for it comes."""
+    backlog = bench.node.feed.backlog
+    assert backlog is not None
+    backlog.resize(32 * 1024)
+    reading = read(bench)
+    reading.turn()
+    for number in range(200):
+        bench.write("SET", number, "x" * 1000)
+        if number % 8 == 0:
+            bench.stub.flush()  # the client reads; no time passes
+    assert [words[1] for words in reading.seen] == [str(number) for number in range(200)]

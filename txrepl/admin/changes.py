@@ -33,6 +33,8 @@ TURN_S: Final = 0.005
 """How long readers are served before others get their turn."""
 GATHER_S: Final = 0.005
 """How long the stream is let grow before live readers are served, so that many small writes cost one turn."""
+PRESS_CHECKS: Final = 8
+"""How often while the backlog is filled once it is seen whether somebody is about to fall out of it."""
 TICK_S: Final = 1.0
 HEARTBEAT_TICKS: Final = 10
 
@@ -159,6 +161,7 @@ class ChangeStreams:
         self._live: Decoder | None = None  # of the live readers; None while there are none
         self._live_cursor = 0
         self._backlog: Backlog | None = None
+        self._pressed_offset = 0
         self._replid = ""
         self._turn: Any = None
         self._ticker = LoopingCall(self._tick)
@@ -177,6 +180,7 @@ class ChangeStreams:
         assert feed.backlog is not None
         if not self.readers:
             self._backlog, self._replid = feed.backlog, feed.history.replid
+            self._pressed_offset = feed.backlog.end_offset
             feed.listeners[self._number] = self._heard
             self._ticker.start(TICK_S, now=False)
         else:
@@ -214,6 +218,26 @@ class ChangeStreams:
     def _heard(self, data: bytes, start: int) -> None:
         if self._turn is None:
             self._turn = self._clock.callLater(GATHER_S, self._serve)
+        backlog = self._node.feed.backlog
+        if backlog is not None and start - self._pressed_offset > backlog.size // PRESS_CHECKS:
+            self._pressed_offset = start
+            self._press(backlog)
+
+    def _press(self, backlog: Backlog) -> None:
+        """Serve at once those who could be read to and are half a backlog behind, so that our own haste loses none."""
+        while self._look() and self._most_behind() > backlog.size // 2 and self._step():
+            pass
+
+    def _most_behind(self) -> int:
+        """How many bytes the last of those who have room has to be given still."""
+        backlog = self._backlog
+        assert backlog is not None
+        cursors = [
+            self._live_cursor if reader.decoder is None else reader.cursor
+            for reader in self.readers.values()
+            if not reader.full
+        ]
+        return backlog.end_offset - min(cursors, default=backlog.end_offset)
 
     def wake(self) -> None:
         """There is something to do for a reader."""

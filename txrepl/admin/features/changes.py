@@ -329,7 +329,8 @@ FEATURE: Final = Feature(
                 Format.SSE.value: {"type": "string", "description": "The data of each event is an Event."},
                 Format.NDJSON.value: "Event",
             },
-            "With NDJSON each line that is not empty is an Event. The stream goes on until the client leaves, or is too slow for the backlog (a last event says so).",
+            "With NDJSON each line that is not empty is an Event. The stream goes on until the client leaves, or is "
+            "too slow for the backlog (a last event says so).",
             statuses={200: "The stream."},
             refusals={
                 409: "The id's offset lies inside of a command, or its database is not known.",
