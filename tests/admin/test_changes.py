@@ -270,8 +270,8 @@ def test_a_full_sync_of_the_node_ends_the_stream_with_the_reason() -> None:
     reading = read(bench)
     outcome = Outcome(Resync.FULL, OTHER, 1000)
     bench.node.full_sync.promised(outcome)
-    bench.node.transfer_begun(0)
-    bench.node.resynchronized(bench.node.load_begun(0, outcome), outcome)
+    bench.node.full_sync.transfer_begun(0)
+    bench.node.full_sync.resynchronized(bench.node.full_sync.load_begun(0, outcome), outcome)
     bench.clock.advance(1)
     (closed,) = reading.events
     assert (closed["event"], closed["cause"]) == ("closed", "history_ended")
@@ -313,8 +313,8 @@ def test_a_heartbeat_says_how_far_the_stream_is(bench: Bench) -> None:
 
 def test_there_are_no_more_streams_than_allowed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is told to come later; one that left makes room."""
-    monkeypatch.setattr("txrepl.admin.features.changes.STREAMS_MAX", 2)
-    assert streams.STREAMS_MAX >= 200
+    monkeypatch.setattr("txrepl.admin.features.changes.READERS_MAX", 2)
+    assert streams.READERS_MAX >= 200
     first, _ = read(bench), read(bench)
     assert bench.get("/v1/changes").refuses(503)
     first.leave()

@@ -17,16 +17,15 @@ from enum import Enum
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import LoopingCall
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from txrepl.admin.contract import Scope
+from txrepl.admin.streaming import Stream
 from txrepl.changes import Change, Checkpoint, Decoder, Selection, Sieve, dump_json
 from txrepl.replication.backlog import Backlog
 
-STREAMS_MAX: Final = 256
+READERS_MAX: Final = 256
 READ_BYTES: Final = 16 * 1024
 """How much of the stream is decoded at once."""
 TURN_S: Final = 0.005
@@ -57,39 +56,31 @@ class End(Enum):
     """The stream cannot be decoded beyond here."""
 
 
-@implementer(IPushProducer)
-class Reader:
+class Reader(Stream):
     """One client that reads changes.
 
     Parameters:
         start: where it begins.
-        log_name: what the log calls it.
 
     Attributes:
         decoder: its own, while it is behind; None while it is live.
         cursor: the next byte of the stream that it reads; of no meaning while it is live.
-        full: its connection takes no more for now.
     """
 
     def __init__(
         self, streams: ChangeStreams, request: Request, format: Format, selection: Selection, start: Checkpoint
     ) -> None:
+        super().__init__(request, streams.clock, streams.left)
         self._streams = streams
-        self._request = request
         self._format = format
         self._sieve = Sieve(selection, in_transaction=start.transaction is not None)
         self.decoder: Decoder | None = Decoder(start.offset, start.db, start.transaction)
         self.cursor = start.offset + 1
-        self.full = False
-        self.gone = False
         self._told = start
-        self.ended: Deferred[bytes] = Deferred(lambda _: streams.left(self))
 
-    def begin(self, replid: str) -> None:
+    def greet(self) -> None:
         """Send what precedes all events, so that the client knows that it is heard."""
-        self._request.registerProducer(self, True)
-        if not self.gone:
-            self._send([self._position(replid, self._told)])
+        self._send([self._position(self._told)])
 
     def give(self, changes: list[Change], replid: str) -> None:
         """Send those of the changes that it wants."""
@@ -111,41 +102,34 @@ class Reader:
             self._send([": alive\n\n" if self._format is Format.SSE else "\n"])
         else:
             self._told = place
-            self._send([self._position(place.replid, place)])
+            self._send([self._position(place)])
 
-    def _position(self, replid: str, place: Checkpoint) -> str:
+    def _position(self, place: Checkpoint) -> str:
         if self._format is Format.SSE:
             return f": at offset {place.offset}\nid: {place}\n\n"  # no data: a browser notes the id and says nothing
         return dump_json({"event": "position", "id": str(place), "db": place.db}) + "\n"
 
-    def tell(self, event: str, place: Checkpoint, **more: Any) -> None:
-        """Send an event that is no change."""
-        body = dump_json({"event": event, "id": str(place), **more})
+    def tell(self, event: str, place: Checkpoint, **more: Any) -> bool:
+        """Send an event that is no change; False if too much waits already."""
         self._told = place
-        self._send([f"event: {event}\nid: {place}\ndata: {body}\n\n" if self._format is Format.SSE else body + "\n"])
+        return self.send(self._word(event, place, more))
 
-    def finish(self) -> None:
-        """End the answer, after what is pending."""
-        if not self.gone:
-            self.gone = True
-            self._request.unregisterProducer()
-            self.ended.callback(b"")
+    def close(self, place: Checkpoint, cause: str, reason: str) -> None:
+        """Let the client go, with a last event."""
+        self.drop(self._word("closed", place, {"cause": cause, "reason": reason}))
+
+    def _word(self, event: str, place: Checkpoint, more: dict[str, Any]) -> bytes:
+        body = dump_json({"event": event, "id": str(place), **more})
+        text = f"event: {event}\nid: {place}\ndata: {body}\n\n" if self._format is Format.SSE else body + "\n"
+        return text.encode()
 
     def _send(self, parts: list[str]) -> None:
-        self._request.write("".join(parts).encode())
-
-    def pauseProducing(self) -> None:  # noqa: N802
-        """The connection takes no more."""
-        self.full = True
+        self.send("".join(parts).encode())
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The connection takes bytes again."""
-        self.full = False
+        super().resumeProducing()
         self._streams.wake()
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """The connection is gone."""
-        self._streams.left(self)
 
 
 class ChangeStreams:
@@ -153,7 +137,7 @@ class ChangeStreams:
 
     def __init__(self, scope: Scope) -> None:
         self._node = scope.node
-        self._clock: Any = scope.clock
+        self.clock: Any = scope.clock
         self._seconds: Callable[[], float] = scope.seconds
         self._number = self._node.feed.new_reader()
         self.readers: dict[int, Reader] = {}
@@ -165,7 +149,7 @@ class ChangeStreams:
         self._replid = ""
         self._turn: Any = None
         self._ticker = LoopingCall(self._tick)
-        self._ticker.clock = self._clock
+        self._ticker.clock = self.clock
         self._ticks = 0
 
     # -- readers come and go ------------------------------------------------------------------------------------
@@ -188,13 +172,14 @@ class ChangeStreams:
         self._order += 1
         reader = Reader(self, request, format, selection, start)
         self.readers[self._order] = reader
-        reader.begin(self._replid)
+        reader.begin()
+        if not reader.gone:
+            reader.greet()
         self.wake()
         return reader.ended
 
-    def left(self, reader: Reader) -> None:
+    def left(self, reader: Stream) -> None:
         """A client is gone."""
-        reader.gone = True
         self.readers = {number: one for number, one in self.readers.items() if one is not reader}
         if self.readers:
             return
@@ -209,15 +194,14 @@ class ChangeStreams:
         self._node.primary.left_alone()
 
     def _end(self, reader: Reader, end: End, reason: str, place: Checkpoint) -> None:
-        reader.tell("closed", place, cause=end.value, reason=reason)
-        reader.finish()
-        self.left(reader)
+        self._node.log("notice", f"{reader.name} reads no more changes, after offset {place.offset}: {end.value}")
+        reader.close(place, end.value, reason)
 
     # -- the stream grows ---------------------------------------------------------------------------------------
 
     def _heard(self, data: bytes, start: int) -> None:
         if self._turn is None:
-            self._turn = self._clock.callLater(GATHER_S, self._serve)
+            self._turn = self.clock.callLater(GATHER_S, self._serve)
         backlog = self._node.feed.backlog
         if backlog is not None and start - self._pressed_offset > backlog.size // PRESS_CHECKS:
             self._pressed_offset = start
@@ -242,7 +226,7 @@ class ChangeStreams:
     def wake(self) -> None:
         """There is something to do for a reader."""
         if self._turn is None and self.readers:
-            self._turn = self._clock.callLater(0, self._serve)
+            self._turn = self.clock.callLater(0, self._serve)
 
     def _serve(self) -> None:
         """Give the readers what there is, for a while."""

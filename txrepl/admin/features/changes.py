@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from txrepl.admin.answers import json_answer, query_of
 from txrepl.admin.bodies import OFFSET_MAX, preferred, read_whole
-from txrepl.admin.changes import STREAMS_MAX, ChangeStreams, Format
+from txrepl.admin.changes import READERS_MAX, ChangeStreams, Format
 from txrepl.admin.contract import (
     JSON,
     Feature,
@@ -30,6 +30,7 @@ from txrepl.admin.contract import (
 from txrepl.admin.downloads import Downloads
 from txrepl.admin.problems import ConflictError, GoneError, InvalidError, UnavailableError
 from txrepl.admin.resuming import SNAPSHOT, DatabaseSearch, accepted, check_boundary, present, settled_backlog
+from txrepl.admin.streaming import begin_headers
 from txrepl.admin.views import Json
 from txrepl.admin.waiting import ARGUMENT_SHOWN_BYTES, ARGUMENTS_SHOWN, LIMIT, LIMIT_MAX, command_shown
 from txrepl.changes import ID_PATTERN, NO_LIMIT_BYTES, Checkpoint, Selection
@@ -59,12 +60,11 @@ class Changes(Handlers):
         selection = read_selection(query)
         format = Format(preferred(_header(request, "accept"), *(one.value for one in Format)))
         start = await self._start(_header(request, "last-event-id"), query.get("from", ""))
-        if len(self._streams.readers) >= STREAMS_MAX:
-            raise UnavailableError(f"{STREAMS_MAX} clients read the changes already")
-        _set_headers(request, format.value)
+        if len(self._streams.readers) >= READERS_MAX:
+            raise UnavailableError(f"{READERS_MAX} clients read the changes already")
+        begin_headers(request, format.value)
         if request.method == b"HEAD":
             return b""
-        request.setHeader("X-Accel-Buffering", "no")
         return await self._streams.add(request, format, selection, start)
 
     async def _start(self, last_id: str, from_id: str) -> Checkpoint:
@@ -89,7 +89,7 @@ class Changes(Handlers):
         query_of(request)
 
         def announce(place: Checkpoint) -> None:
-            _set_headers(request, RDB)
+            begin_headers(request, RDB)
             request.setHeader("X-Replication-Id", str(place))
             request.setHeader("Content-Disposition", 'attachment; filename="dump.rdb"')
 
@@ -208,17 +208,6 @@ def read_selection(query: dict[str, str]) -> Selection:
 def _header(request: Request, name: str) -> str:
     values: Any = request.requestHeaders.getRawHeaders(name, [])
     return ",".join(values)
-
-
-def _set_headers(request: Request, content_type: str) -> None:
-    for name, value in (
-        ("Content-Type", content_type),
-        ("Cache-Control", "no-store"),
-        ("Server", "txrepl"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Vary", "Accept"),
-    ):
-        request.setHeader(name, value)
 
 
 # -- the contract -----------------------------------------------------------------------------------------------
