@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from hypothesis import strategies as st
 
@@ -11,7 +11,16 @@ from txrepl.commands.session import Session
 from txrepl.commands.table import CommandTable, Family
 from txrepl.errors import CommandError
 from txrepl.keyspace.database import Keyspace
+from txrepl.keyspace.streams import Entry, StreamId, StreamValue
 from txrepl.resp.replies import Reply
+
+
+def stream_of(entries: Mapping[StreamId, Entry]) -> StreamValue:
+    """A stream of these entries, given in ascending order."""
+    stream = StreamValue()
+    for entry_id, entry in entries.items():
+        stream.append(entry_id, entry)
+    return stream
 
 
 class BareServer:

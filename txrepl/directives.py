@@ -16,6 +16,8 @@ _LIMITS: Final = {
     "set-max-listpack-entries": "set_entries",
     "set-max-listpack-value": "set_value",
     "set-max-intset-entries": "set_intset_entries",
+    "stream-node-max-bytes": "stream_node_bytes",
+    "stream-node-max-entries": "stream_node_entries",
     "zset-max-listpack-entries": "zset_entries",
     "zset-max-listpack-value": "zset_value",
 }

@@ -7,22 +7,19 @@ from collections import deque
 
 import pytest
 
-from tests.support import FamilyBench
+from tests.support import FamilyBench, stream_of
 from txrepl.commands import expire, keys, objects, scan, serialization, sort, strings
 from txrepl.commands.scan import ScanOptions, scan_members
 from txrepl.errors import CommandError
 from txrepl.keyspace.database import Expiry
 from txrepl.keyspace.duplicate import duplicate
 from txrepl.keyspace.scan import ScanIndex
+from txrepl.keyspace.streams import Consumer, ConsumerGroup, PendingEntry, StreamValue
 from txrepl.keyspace.values import (
-    Consumer,
-    ConsumerGroup,
     HashValue,
     ListValue,
-    PendingEntry,
     SetValue,
     SortedSetValue,
-    StreamValue,
 )
 
 FAMILIES = (
@@ -148,8 +145,7 @@ def test_a_key_is_moved_with_its_deadline(bench: FamilyBench) -> None:
 
 
 def group_with_an_entry() -> StreamValue:
-    stream = StreamValue()
-    stream.ids, stream.entries, stream.last_id = [(1, 0)], {(1, 0): (b"f", b"v")}, (1, 0)
+    stream = stream_of({(1, 0): (b"f", b"v")})
     group = ConsumerGroup((1, 0), 1)
     consumer = Consumer(b"c", 5, 6)
     entry = PendingEntry(consumer, 7, 2)

@@ -15,6 +15,7 @@ from tests.interop.servers import RealServer
 from tests.support import FamilyBench
 from txrepl.commands.session import Blocked
 from txrepl.commands.table import Family
+from txrepl.keyspace.database import Keyspace
 from txrepl.keyspace.digest import dataset_digest
 from txrepl.resp.replies import encode
 
@@ -193,6 +194,9 @@ def run_both(
     commands: Sequence[Words],
     proto: int,
     shown: Compare = lambda words, raw: raw,
+    *,
+    prepare: Callable[[Keyspace], None] = lambda keyspace: None,
+    written: Callable[[list[list[bytes]]], list[list[bytes]]] = lambda stream: stream,
 ) -> None:
     """Run the commands on both sides and assert that replies, stream, events and data are equal.
 
@@ -202,15 +206,18 @@ def run_both(
         commands: in order; what two clocks would tell apart within a run must not be among them.
         proto: 2 or 3.
         shown: what of a reply is compared (for replies in no promised order).
+        prepare: makes our side as the live server is configured.
+        written: what of the stream is compared.
     """
     live = LiveSide(server, proto)
     try:
         ours = OurSide(families, proto)
+        prepare(ours.bench.keyspace)
         for number, words in enumerate(commands):
             theirs, mine = without_now(live.run(words)), without_now(ours.run(words))
             if shown(words, mine) != shown(words, theirs):
                 pytest.fail(f"command {number} {words}: {mine!r}, the live server {theirs!r}")
-        _same("writes", _masked(ours.stream()), _masked(live.stream()))
+        _same("writes", written(_masked(ours.stream())), written(_masked(live.stream())))
         _same("events", _promised(ours.events()), _promised(live.events()))
         assert ours.digest(server.kind == "redis70") == live.digest(), "the datasets differ"
     finally:

@@ -7,19 +7,17 @@ from collections import deque
 
 import pytest
 
+from tests.support import stream_of
 from txrepl.keyspace.database import Keyspace
 from txrepl.keyspace.digest import dataset_digest, dataset_digest_steps, value_digest
-from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StreamValue, Value
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 
 FAR_MS = 32_503_680_000_000
 
 
 def stream() -> StreamValue:
-    value = StreamValue()
-    value.ids = [(1, 1), (2, 0)]
-    value.entries = {(1, 1): (b"f", b"v"), (2, 0): (b"a", b"1", b"b", b"2")}
-    value.last_id = (2, 0)
-    return value
+    return stream_of({(1, 1): (b"f", b"v"), (2, 0): (b"a", b"1", b"b", b"2")})
 
 
 def values() -> dict[bytes, Value]:

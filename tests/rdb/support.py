@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 
 from txrepl.errors import RdbError
 from txrepl.keyspace.database import Keyspace
+from txrepl.keyspace.streams import Consumer, ConsumerGroup, PendingEntry, StreamValue
 from txrepl.keyspace.values import (
-    Consumer,
-    ConsumerGroup,
     HashValue,
     ListValue,
     ModuleValue,
-    PendingEntry,
     SetValue,
     SortedSetValue,
-    StreamValue,
     Value,
 )
 from txrepl.rdb import RdbReader, RdbWriter, Sink
@@ -49,7 +46,7 @@ def plain(value: Value) -> Any:
     if isinstance(value, StreamValue):
         groups = {name: plain_group(group) for name, group in value.groups.items()}
         counters = (value.last_id, value.max_deleted_id, value.entries_added)
-        return ("stream", value.ids, value.entries, counters, groups)
+        return ("stream", list(value.range()), counters, groups)
     return value
 
 
@@ -278,12 +275,13 @@ def deadline_hashes(draw: st.DrawFn) -> HashValue:
 def streams(draw: st.DrawFn) -> StreamValue:
     """Streams with counters, groups, consumers and pending entries."""
     value = StreamValue()
-    value.ids = sorted(draw(st.sets(ids, max_size=10)))
     common = draw(st.lists(texts, min_size=1, max_size=3))
-    for entry_id in value.ids:
+    for entry_id in sorted(draw(st.sets(ids, max_size=10))):
         names = common if draw(st.booleans()) else draw(st.lists(texts, min_size=1, max_size=3))
-        value.entries[entry_id] = tuple(text for name in names for text in (name, draw(texts)))
-    value.last_id = max([draw(ids), *value.ids])
+        value.append(entry_id, tuple(text for name in names for text in (name, draw(texts))), node_entries=4)
+        if draw(st.integers(0, 5)) == 0:
+            value.discard(entry_id)
+    value.last_id = max(draw(ids), value.last_id)
     value.max_deleted_id = draw(ids)
     value.entries_added = draw(st.integers(0, 2**63 - 1))
     for name in draw(st.sets(texts, max_size=2)):

@@ -18,14 +18,11 @@ import pytest
 
 from tests.rdb.support import SAMPLES, expectations, write
 from tests.rdb.test_reader import every_value
+from txrepl.keyspace.streams import Consumer, ConsumerGroup, PendingEntry, StreamValue
 from txrepl.keyspace.values import (
-    Consumer,
-    ConsumerGroup,
     HashValue,
     ListValue,
-    PendingEntry,
     SortedSetValue,
-    StreamValue,
 )
 from txrepl.rdb import RdbWriter
 from txrepl.rdb.__main__ import ProgressBar, main

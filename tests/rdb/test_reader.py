@@ -22,14 +22,15 @@ from tests.rdb.support import (
     refusal,
     write,
 )
+from tests.support import stream_of
 from txrepl.errors import RdbError
+from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import (
     HashValue,
     ListValue,
     ModuleValue,
     SetValue,
     SortedSetValue,
-    StreamValue,
     Value,
 )
 from txrepl.rdb import RdbReader, Sink
@@ -41,11 +42,7 @@ SAMPLE_NAMES = sorted(expectations())
 
 def every_value() -> list[tuple[bytes, Value]]:
     """A few keys of each type, small enough to break at every byte."""
-    stream = StreamValue()
-    stream.ids = [(1, 1), (1, 2)]
-    stream.entries = {(1, 1): (b"a", b"1"), (1, 2): (b"b", b"2", b"c", b"3")}
-    stream.last_id = (1, 2)
-    stream.entries_added = 2
+    stream = stream_of({(1, 1): (b"a", b"1"), (1, 2): (b"b", b"2", b"c", b"3")})
     return [
         (b"string", b"value"),
         (b"number", b"12345"),

@@ -20,11 +20,11 @@ from tests.rdb.support import (
     write,
 )
 from txrepl.errors import RdbError
-from txrepl.keyspace.values import HashValue, SortedSetValue, StreamValue, Value
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import HashValue, SortedSetValue, Value
 from txrepl.rdb import RdbWriter, dump, required_version, restore
 from txrepl.rdb.dump import REFUSED
 from txrepl.rdb.primitives import crc64
-from txrepl.rdb.streams import estimated_entries_read
 
 keyed = st.dictionaries(texts, values, max_size=6)
 
@@ -38,9 +38,9 @@ def expected(value: Value, version: int) -> object:
                     consumer.active_ms = consumer.seen_ms
         if version < 10:
             value.max_deleted_id = (0, 0)
-            value.entries_added = len(value.ids)
+            value.entries_added = value.length
             for group in value.groups.values():
-                group.entries_read = estimated_entries_read(value, group.last_id)
+                group.entries_read = value.estimated_reads(group.last_id)
     return plain(value)
 
 

@@ -10,6 +10,11 @@ from __future__ import annotations
 from txrepl.commands.session import BLOCKED, Blocked, Session
 
 
+def _counts(session: Session, blocked: Blocked) -> list[dict[bytes, int]]:
+    """Where the database counts those who wait for its keys."""
+    return [session.db.waiting, session.db.guarded] if blocked.on_any_change else [session.db.waiting]
+
+
 class Waiters:
     """The blocked sessions of a server."""
 
@@ -23,10 +28,11 @@ class Waiters:
         session.waiting_argv = argv
         session.flags |= BLOCKED
         self.sessions[session.number] = session
-        waiting = session.db.waiting
+        counts = _counts(session, blocked)
         for key in dict.fromkeys(blocked.keys):
             self._by_key.setdefault((session.db.number, key), {})[session.number] = session
-            waiting[key] = waiting.get(key, 0) + 1
+            for waiting in counts:
+                waiting[key] = waiting.get(key, 0) + 1
 
     def remove(self, session: Session) -> None:
         """The session waits no more."""
@@ -37,15 +43,16 @@ class Waiters:
         session.waiting_argv = []
         session.flags &= ~BLOCKED
         del self.sessions[session.number]
-        waiting = session.db.waiting
+        counts = _counts(session, blocked)
         for key in dict.fromkeys(blocked.keys):
             place = (session.db.number, key)
             del self._by_key[place][session.number]
             if not self._by_key[place]:
                 del self._by_key[place]
-            waiting[key] -= 1
-            if not waiting[key]:
-                del waiting[key]
+            for waiting in counts:
+                waiting[key] -= 1
+                if not waiting[key]:
+                    del waiting[key]
 
     def on(self, database: int, key: bytes) -> list[Session]:
         """The sessions that wait for a key, in order of arrival."""

@@ -46,7 +46,8 @@ from txrepl.commands.table import (
     CommandTable,
 )
 from txrepl.errors import CommandError
-from txrepl.keyspace.values import ListValue, SortedSetValue, StreamValue
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import ListValue, SortedSetValue
 from txrepl.resp.replies import NO_REPLY, OK, QUEUED, NoReply, Reply, encode
 
 EVERY_COMMAND: Final = -1
@@ -503,7 +504,10 @@ class Dispatcher:
         """Run a blocked command again, if the ready key holds what its family waits for."""
         argv = session.waiting_argv
         command = self.table.resolve(argv)
-        if session.waiting is None or command is None or _WAITS_FOR.get(command.group) is not kind:
+        waiting = session.waiting
+        if waiting is None or command is None:
+            return
+        if _WAITS_FOR.get(command.group) is not kind and not waiting.on_any_change:
             return
         keyspace = self.keyspace
         keyspace.verbatim = True

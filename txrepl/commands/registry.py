@@ -29,6 +29,11 @@ from txrepl.commands import (
     sets,
     sort,
     sorted_sets,
+    streams,
+    streams_claims,
+    streams_groups,
+    streams_info,
+    streams_reads,
     strings,
     transactions,
     zset_algebra,
@@ -71,6 +76,11 @@ FAMILIES: tuple[Family, ...] = tuple(
         zset_pops,
         hyperloglog,
         geo,
+        streams,
+        streams_reads,
+        streams_groups,
+        streams_claims,
+        streams_info,
     )
 )
 

@@ -112,8 +112,8 @@ def swapdb(s: Session, argv: list[bytes]) -> Reply:
                     db.touch(key)
         s.keyspace.swap(first, second)
         for db in pair:
-            for key in list(db.waiting):
-                if key in db.data:
+            for key in db.waiting:
+                if key in db.data or key in db.guarded:
                     db.signal_ready(key)
     s.keyspace.dirty += 1
     return OK

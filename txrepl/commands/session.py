@@ -109,9 +109,10 @@ class Blocked(NoReply):
         kind: what is waited for: `key`, `replicas` (WAIT, WAITAOF), `migrate` (the target of a MIGRATE), or `pause`
             (the end of CLIENT PAUSE or of another MIGRATE of the key; the request is then run as if it came anew).
         is_met: for `replicas`: whether so many have acknowledged by now; the reply is then `on_timeout`'s.
+        on_any_change: the command is also run again when a key is deleted or gets another type (XREADGROUP).
     """
 
-    __slots__ = ("is_met", "keys", "kind", "on_timeout", "timeout_ms")
+    __slots__ = ("is_met", "keys", "kind", "on_any_change", "on_timeout", "timeout_ms")
 
     def __init__(
         self,
@@ -120,12 +121,15 @@ class Blocked(NoReply):
         on_timeout: Callable[[], Reply] | None = None,
         kind: str = "key",
         is_met: Callable[[], bool] | None = None,
+        *,
+        on_any_change: bool = False,
     ) -> None:
         self.keys = keys
         self.timeout_ms = timeout_ms
         self.on_timeout: Callable[[], Reply] = on_timeout or (lambda: NULL_ARRAY)
         self.kind = kind
         self.is_met: Callable[[], bool] = is_met or (lambda: False)
+        self.on_any_change = on_any_change
 
 
 class Timer(Protocol):

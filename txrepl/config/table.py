@@ -323,8 +323,8 @@ _TYPES: Final = (
     Spec("zset-max-listpack-entries", _LONG, 128, alias="zset-max-ziplist-entries"),
     Spec("zset-max-listpack-value", _BYTES, 64, alias="zset-max-ziplist-value"),
     Spec("hll-sparse-max-bytes", _BYTES, 3000),
-    Spec("stream-node-max-bytes", _BYTES, 4096, honoured=False),
-    Spec("stream-node-max-entries", _LONG, 100, honoured=False),
+    Spec("stream-node-max-bytes", _BYTES, 4096),
+    Spec("stream-node-max-entries", _LONG, 100),
     Spec("notify-keyspace-events", KeyspaceEvents(), frozenset[str]()),
     Spec("busy-reply-threshold", _LONG, 5000, alias="lua-time-limit", honoured=False),
 )

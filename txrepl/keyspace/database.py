@@ -17,6 +17,7 @@ from typing import Final
 from txrepl.errors import WRONG_TYPE, CommandError
 from txrepl.keyspace.expiry import ExpiryWheel
 from txrepl.keyspace.scan import ScanIndex
+from txrepl.keyspace.streams import NODE_BYTES, NODE_ENTRIES, StreamValue
 from txrepl.keyspace.values import (
     HashValue,
     ListValue,
@@ -69,6 +70,8 @@ class Limits:
         "set_entries",
         "set_intset_entries",
         "set_value",
+        "stream_node_bytes",
+        "stream_node_entries",
         "zset_entries",
         "zset_value",
     )
@@ -83,6 +86,8 @@ class Limits:
         self.set_intset_entries: int = 512
         self.zset_entries: int = 128
         self.zset_value: int = 64
+        self.stream_node_bytes: int = NODE_BYTES
+        self.stream_node_entries: int = NODE_ENTRIES
 
 
 Effect = tuple[int, tuple[bytes, ...]]
@@ -217,9 +222,10 @@ class Database:
         index: for SCAN and RANDOMKEY, None until one is asked.
         watched: key → watchers' callbacks by client id; see `changed`.
         waiting: keys that clients are blocked on (count of clients).
+        guarded: those of them whose loss, too, ends the waiting (count of clients).
     """
 
-    __slots__ = ("data", "expires", "index", "keyspace", "number", "waiting", "watched", "wheel")
+    __slots__ = ("data", "expires", "guarded", "index", "keyspace", "number", "waiting", "watched", "wheel")
 
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
@@ -230,6 +236,7 @@ class Database:
         self.index: ScanIndex | None = None
         self.watched: dict[bytes, dict[int, Callable[[], None]]] = {}
         self.waiting: dict[bytes, int] = {}
+        self.guarded: dict[bytes, int] = {}
 
     # -- looking up ---------------------------------------------------------------------------------------------
 
@@ -337,6 +344,20 @@ class Database:
             return value
         raise CommandError(WRONG_TYPE)
 
+    def read_stream(self, key: bytes) -> StreamValue | None:
+        """`read` for a stream command; raises CommandError WRONGTYPE."""
+        value = self.read(key)
+        if value is None or type(value) is StreamValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def write_stream(self, key: bytes) -> StreamValue | None:
+        """`write` for a stream command; raises CommandError WRONGTYPE."""
+        value = self.write(key)
+        if value is None or type(value) is StreamValue:
+            return value
+        raise CommandError(WRONG_TYPE)
+
     # -- changing -----------------------------------------------------------------------------------------------
 
     def put(self, key: bytes, value: Value) -> None:
@@ -350,6 +371,8 @@ class Database:
             self._added(key, value)
         else:
             data[key] = value
+            if self.guarded:
+                self._signal_lost(key)
 
     def _added(self, key: bytes, value: Value) -> None:
         if self.index is not None:
@@ -364,12 +387,19 @@ class Database:
         if key in self.waiting:
             self.keyspace.ready[(self.number, key)] = None
 
+    def _signal_lost(self, key: bytes) -> None:
+        """The key is gone or has another value: who reads in a group of it is told (`signalDeletedKeyAsReady`)."""
+        if key in self.guarded:
+            self.keyspace.ready[(self.number, key)] = None
+
     def remove(self, key: bytes) -> bool:
         """Delete the key and its deadline; False if it was not there. Does not call `changed`."""
         if self.data.pop(key, None) is None:
             return False
         if self.expires:
             self.expires.pop(key, None)
+        if self.guarded:
+            self._signal_lost(key)
         return True
 
     def set_expire(self, key: bytes, deadline_ms: int) -> None:
@@ -426,6 +456,9 @@ class Database:
     def clear(self) -> int:
         """Drop all keys; returns how many there were."""
         count = len(self.data)
+        for key in self.guarded:
+            if key in self.data:
+                self._signal_lost(key)
         self.data = {}
         self.expires = {}
         self.wheel = ExpiryWheel(self.expires)

@@ -12,7 +12,8 @@ from typing import Final
 
 from txrepl.keyspace.database import Database, Keyspace
 from txrepl.keyspace.numbers import format_double_legacy, format_double_short
-from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StreamValue, Value
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 
 try:  # the interpreter's own SHA-1 takes half the time of OpenSSL's for inputs as short as keys
     from _sha1 import sha1  # type: ignore[import-not-found]
@@ -94,9 +95,9 @@ def _hash_mixed(digest: int, value: HashValue, field_deadlines: bool) -> int:
 
 def _stream_mixed(digest: int, value: StreamValue) -> int:
     digest = _opened(digest, STREAM)
-    for entry_id in value.ids:
+    for entry_id, entry in value.range():
         digest = _mixed(digest, b"%d.%d" % entry_id)
-        for part in value.entries[entry_id]:
+        for part in entry:
             digest = _mixed(digest, part)
     return digest
 

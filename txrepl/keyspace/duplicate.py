@@ -5,16 +5,12 @@ Members, fields and entries are immutable and stay shared. Follows the `…Dup` 
 
 from __future__ import annotations
 
+from txrepl.keyspace.streams import Consumer, ConsumerGroup, StreamValue
 from txrepl.keyspace.values import (
-    Consumer,
-    ConsumerGroup,
     HashValue,
     ListValue,
-    PendingEntry,
     SetValue,
     SortedSetValue,
-    StreamId,
-    StreamValue,
     Value,
 )
 
@@ -41,12 +37,7 @@ def duplicate(value: Value) -> Value:
 
 
 def _stream_copy(value: StreamValue) -> StreamValue:
-    copy = StreamValue()
-    copy.ids = value.ids.copy()
-    copy.entries = value.entries.copy()
-    copy.last_id = value.last_id
-    copy.max_deleted_id = value.max_deleted_id
-    copy.entries_added = value.entries_added
+    copy = value.copy()
     copy.groups = {name: _group_copy(group) for name, group in value.groups.items()}
     return copy
 
@@ -55,11 +46,6 @@ def _group_copy(group: ConsumerGroup) -> ConsumerGroup:
     copy = ConsumerGroup(group.last_id, group.entries_read)
     for name, consumer in group.consumers.items():
         copy.consumers[name] = Consumer(consumer.name, consumer.seen_ms, consumer.active_ms)
-    entries: dict[StreamId, PendingEntry] = {}
     for entry_id, entry in group.pending.items():
-        owner = copy.consumers[entry.consumer.name]
-        entries[entry_id] = PendingEntry(owner, entry.delivered_ms, entry.deliveries)
-    copy.pending = entries
-    for name, consumer in group.consumers.items():
-        copy.consumers[name].pending = {entry_id: entries[entry_id] for entry_id in consumer.pending}
+        copy.assign(entry_id, copy.consumers[entry.consumer.name], entry.delivered_ms, entry.deliveries)
     return copy

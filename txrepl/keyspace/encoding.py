@@ -10,7 +10,8 @@ from typing import Final
 
 from txrepl.keyspace.database import Limits
 from txrepl.keyspace.numbers import parse_integer
-from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, StreamValue, Value
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 
 _EMBEDDED_BYTES: Final = 44
 _SHARED_INTEGERS: Final = 10_000

@@ -19,8 +19,7 @@ from typing import Final
 from sortedcontainers import SortedList
 
 from txrepl.keyspace.scan import ScanIndex
-
-StreamId = tuple[int, int]
+from txrepl.keyspace.streams import StreamValue
 
 
 class ListValue:
@@ -136,82 +135,6 @@ class SortedSetValue:
         if self._order is None:
             self._order = SortedList(zip(self.scores.values(), self.scores, strict=True))
         return self._order
-
-
-class PendingEntry:
-    """A stream entry delivered to a consumer and not acknowledged.
-
-    Attributes:
-        consumer: whose it is.
-        delivered_ms: unix time of the last delivery, ms.
-        deliveries: how often it was delivered.
-    """
-
-    __slots__ = ("consumer", "delivered_ms", "deliveries")
-
-    def __init__(self, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
-        self.consumer = consumer
-        self.delivered_ms = delivered_ms
-        self.deliveries = deliveries
-
-
-class Consumer:
-    """A consumer of a group.
-
-    Attributes:
-        seen_ms: unix time of its last try, ms.
-        active_ms: unix time of its last success, ms; -1 if never.
-        pending: the ids that it holds.
-    """
-
-    __slots__ = ("active_ms", "name", "pending", "seen_ms")
-
-    def __init__(self, name: bytes, seen_ms: int, active_ms: int = -1) -> None:
-        self.name = name
-        self.seen_ms = seen_ms
-        self.active_ms = active_ms
-        self.pending: dict[StreamId, PendingEntry] = {}
-
-
-class ConsumerGroup:
-    """A stream's consumer group.
-
-    Attributes:
-        entries_read: the logical read counter; -1 when it is not known.
-        pending: the group's pending entries list.
-    """
-
-    __slots__ = ("consumers", "entries_read", "last_id", "pending")
-
-    def __init__(self, last_id: StreamId, entries_read: int = -1) -> None:
-        self.last_id = last_id
-        self.entries_read = entries_read
-        self.consumers: dict[bytes, Consumer] = {}
-        self.pending: dict[StreamId, PendingEntry] = {}
-
-
-class StreamValue:
-    """A stream.
-
-    Attributes:
-        ids: the entries' ids, ascending.
-        entries: id to the flat tuple field, value, field, value …
-    """
-
-    __slots__ = ("entries", "entries_added", "groups", "ids", "last_id", "max_deleted_id")
-
-    def __init__(self) -> None:
-        self.ids: list[StreamId] = []
-        self.entries: dict[StreamId, tuple[bytes, ...]] = {}
-        self.last_id: StreamId = (0, 0)
-        self.max_deleted_id: StreamId = (0, 0)
-        self.entries_added: int = 0
-        self.groups: dict[bytes, ConsumerGroup] = {}
-
-    @property
-    def first_id(self) -> StreamId:
-        """The id of the first entry, 0-0 when there is none."""
-        return self.ids[0] if self.ids else (0, 0)
 
 
 class ModuleValue:

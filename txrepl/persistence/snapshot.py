@@ -15,7 +15,8 @@ from typing import Final
 from txrepl.errors import RdbError
 from txrepl.keyspace.database import Database, Keyspace, Limits
 from txrepl.keyspace.encoding import mark_large
-from txrepl.keyspace.values import HashValue, StreamValue, Value
+from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.values import HashValue, Value
 from txrepl.rdb import RdbReader, RdbWriter, Sink, required_version
 from txrepl.rdb.opcodes import PORTABLE_VERSION, VALKEY_MAX_VERSION, WITH_DEADLINES, WITH_FUNCTIONS, Dialect
 from txrepl.replication.snapshot_kind import Reads, SnapshotKind

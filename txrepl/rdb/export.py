@@ -14,15 +14,13 @@ from math import isinf
 from typing import Final
 
 from txrepl.keyspace.numbers import format_double
+from txrepl.keyspace.streams import ConsumerGroup, StreamId, StreamValue
 from txrepl.keyspace.values import (
-    ConsumerGroup,
     HashValue,
     ListValue,
     ModuleValue,
     SetValue,
     SortedSetValue,
-    StreamId,
-    StreamValue,
     Value,
     type_name,
 )
@@ -93,8 +91,7 @@ def _json_hash(value: HashValue) -> Json:
 
 def _json_stream(value: StreamValue) -> Json:
     entries: list[Json] = []
-    for entry_id in value.ids:
-        flat = value.entries[entry_id]
+    for entry_id, flat in value.range():
         pairs: list[Json] = [
             {"field": text(field), "value": text(content)} for field, content in zip(flat[::2], flat[1::2], strict=True)
         ]
@@ -116,11 +113,11 @@ def _json_group(name: bytes, group: ConsumerGroup) -> Json:
     pending: list[Json] = [
         {
             "id": _id(entry_id),
-            "consumer": text(group.pending[entry_id].consumer.name),
-            "delivered_ms": group.pending[entry_id].delivered_ms,
-            "deliveries": group.pending[entry_id].deliveries,
+            "consumer": text(entry.consumer.name),
+            "delivered_ms": entry.delivered_ms,
+            "deliveries": entry.deliveries,
         }
-        for entry_id in sorted(group.pending)
+        for entry_id, entry in group.pending.items()
     ]
     return {
         "name": text(name),
@@ -159,7 +156,7 @@ def measure(value: Value) -> tuple[int, int, int]:
     elif isinstance(value, HashValue):
         sizes = [len(field) + len(content) for field, content in value.fields.items()]
     elif isinstance(value, StreamValue):
-        sizes = [16 + sum(map(len, flat)) for flat in value.entries.values()]
+        sizes = [16 + sum(map(len, flat)) for _, flat in value.range()]
     else:
         sizes = [len(value.payload)]
     return sum(sizes), len(sizes), max(sizes, default=0)
@@ -225,21 +222,21 @@ def _field_deadlines(key: bytes, value: HashValue) -> Iterator[list[bytes]]:
 
 def _is_beyond_commands(stream: StreamValue) -> bool:
     """Whether an entry that is gone is still pending: XCLAIM would drop it."""
-    return any(entry_id not in stream.entries for group in stream.groups.values() for entry_id in group.pending)
+    return any(entry_id not in stream for group in stream.groups.values() for entry_id in group.pending)
 
 
 def _stream_commands(key: bytes, stream: StreamValue, counters: bool) -> Iterator[list[bytes]]:
-    for entry_id in stream.ids:
-        yield [b"XADD", key, _id(entry_id).encode(), *stream.entries[entry_id]]
+    for entry_id, flat in stream.range():
+        yield [b"XADD", key, _id(entry_id).encode(), *flat]
     last_id = _id(stream.last_id).encode()
-    if not stream.ids:
+    if not stream.length:
         # An empty stream is made by an entry that is trimmed at once; 0-0 is no id for one.
         first = last_id if stream.last_id > (0, 0) else b"0-1"
         yield [b"XADD", key, b"MAXLEN", b"0", first, b"x", b"y"]
     if counters:
         added, deleted = b"%d" % stream.entries_added, _id(stream.max_deleted_id).encode()
         yield [b"XSETID", key, last_id, b"ENTRIESADDED", added, b"MAXDELETEDID", deleted]
-    elif not stream.ids or stream.ids[-1] != stream.last_id:
+    elif stream.top_id != stream.last_id or not stream.length:
         yield [b"XSETID", key, last_id]
     for name, group in stream.groups.items():
         created = [b"XGROUP", b"CREATE", key, name, _id(group.last_id).encode()]
@@ -248,8 +245,7 @@ def _stream_commands(key: bytes, stream: StreamValue, counters: bool) -> Iterato
         yield created
         for consumer in group.consumers.values():
             yield [b"XGROUP", b"CREATECONSUMER", key, name, consumer.name]
-        for entry_id in sorted(group.pending):
-            entry = group.pending[entry_id]
+        for entry_id, entry in group.pending.items():
             claim = [b"XCLAIM", key, name, entry.consumer.name, b"0", _id(entry_id).encode()]
             yield [
                 *claim,

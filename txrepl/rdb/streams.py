@@ -8,20 +8,25 @@ only in what follows the nodes: 15 has no counters, 19 (Redis 7.0) has them, 21 
 from __future__ import annotations
 
 import struct
+from operator import itemgetter
 from typing import Final
 
 from txrepl.errors import RdbError
-from txrepl.keyspace.values import Consumer, ConsumerGroup, PendingEntry, StreamId, StreamValue
+from txrepl.keyspace.streams import (
+    Consumer,
+    ConsumerGroup,
+    PendingEntry,
+    StreamId,
+    StreamNode,
+    StreamValue,
+    signed_difference,
+)
 from txrepl.rdb import opcodes
 from txrepl.rdb.compact import decode_listpack, encode_listpack
 from txrepl.rdb.primitives import Cursor, write_length, write_signed64, write_string
 
 _ID: Final = struct.Struct(">QQ")
 _MASK: Final = (1 << 64) - 1
-
-_NODE_ENTRIES: Final = 100
-_NODE_BYTES: Final = 4096
-"""Redis's defaults of stream-node-max-entries and stream-node-max-bytes."""
 
 _NODES: Final = 0
 _COUNTERS: Final = 1
@@ -31,24 +36,6 @@ _CONSUMERS: Final = 4
 _CONSUMER: Final = 5
 _CONSUMER_PENDING: Final = 6
 _COMPLETE: Final = 7
-
-
-def estimated_entries_read(stream: StreamValue, last_id: StreamId) -> int:
-    """A group's read counter where the file has none (`streamEstimateDistanceFromFirstEverEntry`); -1 if unknowable."""
-    if stream.entries_added == 0:
-        return 0
-    if not stream.ids and last_id <= stream.last_id:
-        return stream.entries_added
-    if last_id == stream.last_id:
-        return stream.entries_added
-    if last_id > stream.last_id:
-        return -1
-    if stream.max_deleted_id == (0, 0) or stream.max_deleted_id < stream.first_id:
-        if last_id < stream.first_id:
-            return stream.entries_added - len(stream.ids)
-        if last_id == stream.first_id:
-            return stream.entries_added - len(stream.ids) + 1
-    return -1
 
 
 class StreamBuilder:
@@ -104,7 +91,10 @@ class StreamBuilder:
             pack = cursor.string()
             if len(key) != 16:
                 raise RdbError("Stream node key entry is not the size of a stream ID", at)
-            _unpack_node(self.stream, _ID.unpack(key), decode_listpack(pack, at), at)
+            last_id = self.stream.nodes[-1].last_id if self.stream.nodes else (-1, -1)
+            node = _unpacked(_ID.unpack(key), decode_listpack(pack, at), last_id, at)
+            node.body_bytes += len(pack) - node.size_bytes
+            self.stream.add_node(node)
             self._left -= 1
             cursor.commit()
         self._state = _COUNTERS
@@ -120,9 +110,9 @@ class StreamBuilder:
             stream.entries_added = cursor.length()
         else:
             stream.entries_added = count
-        if count != len(stream.ids):
-            raise cursor.error(f"Stream length inconsistent: {count} announced, {len(stream.ids)} found")
-        if stream.ids and stream.ids[-1] > stream.last_id:
+        if count != stream.length:
+            raise cursor.error(f"Stream length inconsistent: {count} announced, {stream.length} found")
+        if stream.top_id > stream.last_id:
             raise cursor.error("Stream's last ID is before its last entry")
         self._left_groups = cursor.length()
         self._next_group()
@@ -141,7 +131,7 @@ class StreamBuilder:
             raw = cursor.length()
             entries_read = raw - (1 << 64) if raw >> 63 else raw
         else:
-            entries_read = estimated_entries_read(self.stream, last_id)
+            entries_read = self.stream.estimated_reads(last_id)
         left = cursor.length()
         if name in self.stream.groups:
             raise cursor.error("Duplicated consumer group name")
@@ -206,23 +196,31 @@ def _read_id(cursor: Cursor) -> StreamId:
     return (first, second)
 
 
-def _unpack_node(stream: StreamValue, master: StreamId, items: list[bytes], position: int) -> None:
+def _unpacked(master: StreamId, items: list[bytes], after: StreamId, position: int) -> StreamNode:
+    """A node from its key and the elements of its listpack.
+
+    Parameters:
+        after: the last id of the node before.
+
+    Raises:
+        RdbError: the node is corrupt.
+    """
     try:
-        _unpack_entries(stream, master, items)
+        return _unpacked_node(master, items, after)
     except (ValueError, IndexError) as problem:
         raise RdbError(f"Stream listpack integrity check failed: {problem}", position) from None
 
 
-def _unpack_entries(stream: StreamValue, master: StreamId, items: list[bytes]) -> None:
-    """Append a node's entries; an index beyond the items is an IndexError, text that is no number a ValueError."""
+def _unpacked_node(master: StreamId, items: list[bytes], last: StreamId) -> StreamNode:
+    """An index beyond the items is an IndexError, text that is no number a ValueError."""
     live, deleted, size = int(items[0]), int(items[1]), _count(items, 2)
     at = 3 + size
     master_fields = items[3:at]
+    node = StreamNode(master, tuple(master_fields))
     if int(items[at]) != 0:
         raise ValueError("the master entry has no terminator")
     at += 1
     master_ms, master_seq = master
-    last = stream.ids[-1] if stream.ids else (-1, -1)
     end = len(items)
     while at < end:
         flags = int(items[at])
@@ -238,17 +236,18 @@ def _unpack_entries(stream: StreamValue, master: StreamId, items: list[bytes]) -
         if int(items[at]) != at - start:
             raise ValueError("an entry's size is wrong")
         at += 1
+        node.last_id = entry_id
         if flags & opcodes.STREAM_ITEM_DELETED:
-            deleted -= 1
+            node.dead.append((entry_id, flat))
             continue
         if entry_id <= last:
             raise ValueError("IDs are not ascending")
         last = entry_id
-        live -= 1
-        stream.ids.append(entry_id)
-        stream.entries[entry_id] = flat
-    if live or deleted:
+        node.ids.append(entry_id)
+        node.entries.append(flat)
+    if (live, deleted) != (len(node.ids), len(node.dead)):
         raise ValueError("the number of entries is wrong")
+    return node
 
 
 def _count(items: list[bytes], at: int) -> int:
@@ -270,9 +269,9 @@ def stream_version(stream: StreamValue) -> int:
     groups = stream.groups.values()
     if any(c.active_ms != c.seen_ms for group in groups for c in group.consumers.values()):
         return opcodes.WITH_CONSUMER_ACTIVITY
-    if stream.max_deleted_id != (0, 0) or stream.entries_added != len(stream.ids):
+    if stream.max_deleted_id != (0, 0) or stream.entries_added != stream.length:
         return opcodes.WITH_STREAM_COUNTERS
-    if any(group.entries_read != estimated_entries_read(stream, group.last_id) for group in groups):
+    if any(group.entries_read != stream.estimated_reads(group.last_id) for group in groups):
         return opcodes.WITH_STREAM_COUNTERS
     return opcodes.PORTABLE_VERSION
 
@@ -301,34 +300,19 @@ class StreamPacker:
         self._type = type_number
         self._compress = compress
 
-    def nodes(self) -> list[list[StreamId]]:
-        """The entries' ids, cut into nodes within Redis's limits."""
-        nodes: list[list[StreamId]] = []
-        node: list[StreamId] = []
-        size = 0
-        for entry_id in self._stream.ids:
-            entry_bytes = sum(map(len, self._stream.entries[entry_id]))
-            if node and (len(node) >= _NODE_ENTRIES or size + entry_bytes > _NODE_BYTES):
-                nodes.append(node)
-                node = []
-                size = 0
-            node.append(entry_id)
-            size += entry_bytes
-        if node:
-            nodes.append(node)
-        return nodes
-
-    def node(self, ids: list[StreamId]) -> bytes:
+    def node(self, node: StreamNode) -> bytes:
         """One node: its key and its listpack."""
-        master = ids[0]
-        master_fields = self._stream.entries[master][::2]
-        items = [b"%d" % len(ids), b"0", b"%d" % len(master_fields), *master_fields, b"0"]
-        for entry_id in ids:
-            flat = self._stream.entries[entry_id]
+        master, master_fields = node.master, node.fields
+        items = [b"%d" % len(node.ids), b"%d" % len(node.dead), b"%d" % len(master_fields), *master_fields, b"0"]
+        rows = [(entry_id, flat, 0) for entry_id, flat in zip(node.ids, node.entries, strict=True)]
+        if node.dead:
+            rows += [(entry_id, flat, opcodes.STREAM_ITEM_DELETED) for entry_id, flat in node.dead]
+            rows.sort(key=itemgetter(0))
+        for entry_id, flat, flags in rows:
             same = flat[::2] == master_fields
-            items.append(b"%d" % (opcodes.STREAM_ITEM_SAME_FIELDS if same else 0))
-            items.append(b"%d" % _signed(entry_id[0] - master[0]))
-            items.append(b"%d" % _signed(entry_id[1] - master[1]))
+            items.append(b"%d" % (flags | (opcodes.STREAM_ITEM_SAME_FIELDS if same else 0)))
+            items.append(b"%d" % signed_difference(entry_id[0], master[0]))
+            items.append(b"%d" % signed_difference(entry_id[1], master[1]))
             if same:
                 items.extend(flat[1::2])
                 items.append(b"%d" % (len(master_fields) + 3))
@@ -341,7 +325,7 @@ class StreamPacker:
     def counters(self) -> bytes:
         """What follows the nodes, up to the number of groups."""
         stream = self._stream
-        numbers = [len(stream.ids), *stream.last_id]
+        numbers = [stream.length, *stream.last_id]
         if self._type >= opcodes.STREAM_2:
             numbers += [*stream.first_id, *stream.max_deleted_id, stream.entries_added]
         numbers.append(len(stream.groups))
@@ -353,8 +337,7 @@ class StreamPacker:
         if self._type >= opcodes.STREAM_2:
             out.append(write_length(group.entries_read & _MASK))
         out.append(write_length(len(group.pending)))
-        for entry_id in sorted(group.pending):
-            entry = group.pending[entry_id]
+        for entry_id, entry in group.pending.items():
             out += (_ID.pack(*entry_id), write_signed64(entry.delivered_ms), write_length(entry.deliveries))
         out.append(write_length(len(group.consumers)))
         for consumer in group.consumers.values():
@@ -362,11 +345,5 @@ class StreamPacker:
             if self._type >= opcodes.STREAM_3:
                 out.append(write_signed64(consumer.active_ms))
             out.append(write_length(len(consumer.pending)))
-            out += [_ID.pack(*entry_id) for entry_id in sorted(consumer.pending)]
+            out += [_ID.pack(*entry_id) for entry_id in consumer.pending]
         return b"".join(out)
-
-
-def _signed(difference: int) -> int:
-    """The 64-bit integer with the difference's bits."""
-    difference &= _MASK
-    return difference - (1 << 64) if difference >> 63 else difference

@@ -16,13 +16,13 @@ import lzf
 
 from txrepl.errors import RdbError
 from txrepl.keyspace.numbers import format_double
+from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import (
     HashValue,
     ListValue,
     ModuleValue,
     SetValue,
     SortedSetValue,
-    StreamValue,
     Value,
 )
 from txrepl.rdb import opcodes
@@ -307,10 +307,9 @@ class RdbWriter:
 
     def _stream(self, value: StreamValue) -> None:
         packer = StreamPacker(value, stream_type(self.version), self._compress)
-        nodes = packer.nodes()
-        self._parts.append(write_length(len(nodes)))
-        for ids in nodes:
-            self._parts.append(packer.node(ids))
+        self._parts.append(write_length(len(value.nodes)))
+        for node in value.nodes:
+            self._parts.append(packer.node(node))
             self._look()
         self._parts.append(packer.counters())
         for name, group in value.groups.items():

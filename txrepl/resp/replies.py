@@ -15,6 +15,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     dict                flat array              map
     SetReply            array                   set
     Pairs               flat array              array of two-element arrays
+    Keyed               array of pairs          map
     Verbatim            bulk string             verbatim string
     Push                array                   push
     CommandError        error                   error
@@ -51,6 +52,10 @@ class SetReply(list["Reply"]):
 
 class Pairs(list[tuple["Reply", "Reply"]]):
     """Pairs that RESP2 flattens (WITHSCORES, WITHVALUES)."""
+
+
+class Keyed(list[tuple["Reply", "Reply"]]):
+    """What RESP3 gives as a map, keys repeated or not, and RESP2 as an array of pairs (XREAD)."""
 
 
 class Push(list["Reply"]):
@@ -100,6 +105,7 @@ Reply = (
     | dict["Reply", "Reply"]
     | SetReply
     | Pairs
+    | Keyed
     | Push
     | Many
     | DoubleText
@@ -174,7 +180,7 @@ def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
 
 def _encode_collection(
     out: list[bytes],
-    reply: list[Reply] | tuple[Reply, ...] | dict[Reply, Reply] | SetReply | Pairs | Push | Many,
+    reply: list[Reply] | tuple[Reply, ...] | dict[Reply, Reply] | SetReply | Pairs | Keyed | Push | Many,
     proto: int,
 ) -> None:
     if isinstance(reply, dict):
@@ -187,6 +193,14 @@ def _encode_collection(
         out.append(b"*%d\r\n" % (len(reply) if proto == 3 else 2 * len(reply)))
         for first, second in reply:
             if proto == 3:
+                out.append(b"*2\r\n")
+            _encode_into(out, first, proto)
+            _encode_into(out, second, proto)
+        return
+    if isinstance(reply, Keyed):
+        out.append(b"%b%d\r\n" % (b"%" if proto == 3 else b"*", len(reply)))
+        for first, second in reply:
+            if proto == 2:
                 out.append(b"*2\r\n")
             _encode_into(out, first, proto)
             _encode_into(out, second, proto)
