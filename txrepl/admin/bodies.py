@@ -103,7 +103,8 @@ def read_wait(query: dict[str, str]) -> float:
         InvalidError: it is no number from 0 to 3600.
     """
     text = query.get("wait", "0")
-    seconds = float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else math.nan
+    number = re.fullmatch(r"\d{1,20}(\.\d{1,40})?([eE][+-]?\d{1,3})?", text, re.ASCII)
+    seconds = float(text) if number else math.nan
     if not 0 <= seconds <= WAIT_MAX_S:
         raise InvalidError("wait", f"a number of seconds from 0 to {WAIT_MAX_S} is needed")
     return seconds

@@ -11,6 +11,9 @@ from txrepl.commands.info import as_text as info_text
 from txrepl.commands.info import chosen, read_process, sections
 from txrepl.node import Node
 
+NAMES: Final = ("default", "all", "everything", *chosen(["everything"]))
+"""What may be asked for."""
+
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,9})?", re.ASCII)
 _FIELDS: Final = re.compile(r"(slave|db)\d+|(cmdstat|errorstat)_.*", re.DOTALL)
 """What Redis packs several values into: `name=value,name=value`."""
@@ -45,8 +48,7 @@ def as_json(node: Node, wanted: list[str]) -> Json:
 
 def _known(wanted: list[str]) -> list[str]:
     if not all(chosen([word]) for word in wanted):
-        names = ", ".join(["default", "all", "everything", *chosen(["everything"])])
-        raise InvalidError("section", f"unknown section; known: {names}")
+        raise InvalidError("section", f"unknown section; known: {', '.join(NAMES)}")
     return wanted
 
 

@@ -103,6 +103,7 @@ _ORDER: Final[Schema] = {
         "force": flag("When time is up it takes over, in sync or not; needs host, port and timeout_ms."),
     },
     "additionalProperties": False,
+    "dependentRequired": {"host": ["port"], "port": ["host"]},
 }
 
 FEATURE: Final = Feature(

@@ -45,7 +45,7 @@ _SECTION: Final[Schema] = {
     "description": "Sections of INFO; also `default`, `all`, `everything`. The default ones where nothing is asked.",
     "style": "form",
     "explode": False,
-    "schema": {"type": "array", "items": {"type": "string"}},
+    "schema": {"type": "array", "items": {"type": "string", "enum": list(information.NAMES)}},
 }
 
 FEATURE: Final = Feature(

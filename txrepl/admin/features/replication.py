@@ -62,6 +62,7 @@ class Replication(Handlers):
         except ConfigError as error:
             raise InvalidError("size_bytes", str(error)) from None
         if changed:
+            size = node.config.get_int("repl-backlog-size")
             node.log("notice", f"repl-backlog-size is {size} now (user request from '{client_of(request)}')")
         return json_answer(request, views.backlog(node, node.now()))
 

@@ -110,19 +110,10 @@ _WAIT: Final[Schema] = {
     "description": "Answer only when the link is up: 200, or 504 when this many seconds are over.",
     "schema": {"type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": 0},
 }
-_FORM_FOLLOW: Final[Schema] = {
-    "type": "object",
-    "properties": {
-        "host": string("The primary's host name or address.", pattern=f"^{HOST_PATTERN}$"),
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-        "no_one": {"type": "boolean", "description": "Become a primary; then without host and port."},
-    },
-    "additionalProperties": False,
-}
 _FOLLOW_BODY: Final[Schema] = {
     "required": True,
     "description": "`host` and `port`, or `no_one=true`.",
-    "content": {JSON: {"schema": ref("Follow")}, FORM: {"schema": _FORM_FOLLOW}},
+    "content": {JSON: {"schema": ref("Follow")}, FORM: {"schema": ref("Follow")}},
 }
 _FOLLOW_DONE: Final = {
     200: "The role is reached: with `wait`, once the link is up.",
