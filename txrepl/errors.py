@@ -70,6 +70,10 @@ class SilenceError(ReplicationError):
     """The primary said nothing for `repl-timeout`."""
 
 
+class AuthenticationRefusedError(ReplicationError):
+    """The primary does not accept our user and password."""
+
+
 class MigrationError(TxreplError):
     """The connection to the target of a MIGRATE failed; the message is what follows `IOERR error or timeout `.
 

@@ -23,6 +23,32 @@ def word(shown: Any) -> bytes:
     return b64decode(shown["base64"]) if isinstance(shown, dict) else shown.encode()
 
 
+def key_commands(event: dict[str, Any]) -> Iterator[list[bytes]]:
+    """The commands that make a key of a dataset as JSON shows it."""
+    key, value = word(event["key"]), event["value"]
+    match event["type"]:
+        case "string":
+            yield [b"SET", key, word(value)]
+        case "list":
+            yield [b"RPUSH", key, *map(word, value)]
+        case "set":
+            yield [b"SADD", key, *map(word, value)]
+        case "hash":
+            yield [b"HSET", key, *(word(row[part]) for row in value for part in ("field", "value"))]
+        case "zset":
+            pairs = ((str(row["score"]).encode(), word(row["member"])) for row in value)
+            yield [b"ZADD", key, *(part for pair in pairs for part in pair)]
+        case kind:
+            raise AssertionError(f"a {kind}")
+    if "expire_ms" in event:
+        yield [b"PEXPIREAT", key, b"%d" % event["expire_ms"]]
+
+
+def empty_rdb() -> bytes:
+    """A dataset without keys, as Redis 5.0 and later load it."""
+    return b"REDIS0009\xff" + bytes(8)
+
+
 class Mirror:
     """Makes an empty server a copy: a snapshot, then changes, as its primary would send them.
 
@@ -57,11 +83,16 @@ class Mirror:
         self._queue.put(encode(*words))
 
     def take(self, event: dict[str, Any]) -> None:
-        """Apply an event of the stream if it is a change, or an end of a transaction."""
+        """Apply an event if it is a key, a change, or one end of a transaction; a full sync begins anew."""
         if event["event"] == "change":
             self.apply(event["db"], event["command"].encode(), *map(word, event["args"]))
         elif event["event"] in ("begin", "end"):
             self._queue.put(encode("MULTI" if event["event"] == "begin" else "EXEC"))
+        elif event["event"] == "full_sync":
+            self.apply(0, b"FLUSHALL")
+        elif event["event"] == "key":
+            for words in key_commands(event):
+                self.apply(event["db"], *words)
 
     def _play(self, talk: Talk) -> None:
         talk.until("psync")

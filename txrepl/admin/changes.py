@@ -74,7 +74,7 @@ class Reader(Stream):
         self._streams = streams
         self._format = format
         self._sieve = Sieve(selection, in_transaction=start.transaction is not None)
-        self.decoder: Decoder | None = Decoder(start.offset, start.db, start.transaction)
+        self.decoder: Decoder | None = Decoder(start)
         self.cursor = start.offset + 1
         self._told = start
 
@@ -82,19 +82,21 @@ class Reader(Stream):
         """Send what precedes all events, so that the client knows that it is heard."""
         self._send([self._position(self._told)])
 
-    def give(self, changes: list[Change], replid: str) -> None:
+    def give(self, changes: list[Change]) -> None:
         """Send those of the changes that it wants."""
         wanted = self._sieve.take(changes)
         if wanted:
-            self._told = wanted[-1].checkpoint(replid)
+            self._told = wanted[-1].checkpoint
             if self._format is Format.SSE:
-                self._send([f"id: {one.checkpoint(replid)}\ndata: {one.json(replid)}\n\n" for one in wanted])
+                self._send([f"id: {one.checkpoint}\ndata: {one.json()}\n\n" for one in wanted])
             else:
-                self._send([one.json(replid) + "\n" for one in wanted])
+                self._send([one.json() + "\n" for one in wanted])
 
-    def checkpoint(self, replid: str, decoder: Decoder) -> Checkpoint:
-        """The place that it has read up to."""
-        return self._sieve.checkpoint(replid, self.decoder or decoder)
+    def checkpoint(self, live: Decoder | None) -> Checkpoint:
+        """The place that it has read up to; `live` is the decoder of those who are."""
+        decoder = self.decoder or live
+        assert decoder is not None
+        return self._sieve.checkpoint(decoder)
 
     def heartbeat(self, place: Checkpoint) -> None:
         """Show life, and how far the stream is although nothing of it was wanted."""
@@ -263,13 +265,13 @@ class ChangeStreams:
         self._live_cursor += len(data)
         changes = decoder.feed(data)
         for reader in live:
-            reader.give(changes, self._replid)
+            reader.give(changes)
             if decoder.error is not None and not reader.gone:
-                self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(self._replid, decoder))
+                self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(decoder))
         return True
 
     def _set_back(self, reader: Reader, decoder: Decoder) -> None:
-        reader.decoder = Decoder(decoder.offset, decoder.db, decoder.transaction)
+        reader.decoder = Decoder(decoder.place)
         reader.cursor = decoder.offset + 1
 
     def _step_behind(self, reader: Reader, decoder: Decoder) -> bool:
@@ -281,20 +283,20 @@ class ChangeStreams:
         data = backlog.read(reader.cursor, READ_BYTES)
         reader.cursor += len(data)
         if data:
-            reader.give(decoder.feed(data), self._replid)
+            reader.give(decoder.feed(data))
             if decoder.error is not None and not reader.gone:
-                self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(self._replid, decoder))
+                self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(decoder))
                 return True
         if reader.cursor == backlog.end_offset:  # which is between two commands
             if self._live is None:
-                self._live = Decoder(decoder.offset, decoder.db, decoder.transaction)
+                self._live = Decoder(decoder.place)
                 self._live_cursor = reader.cursor
             if self._live_cursor == reader.cursor:
                 reader.decoder = None
         return bool(data)
 
     def _drop_slow(self, reader: Reader, decoder: Decoder, backlog: Backlog) -> None:
-        place = reader.checkpoint(self._replid, decoder)
+        place = reader.checkpoint(decoder)
         reason = (
             f"this reader was too slow: it has read up to offset {place.offset}, and the backlog begins at "
             f"{backlog.first_offset} now; GET /v1/snapshot gives a new beginning, a larger repl-backlog-size more time"
@@ -310,7 +312,7 @@ class ChangeStreams:
             return False
         if feed.backlog is not self._backlog:
             for reader in list(self.readers.values()):
-                place = reader.checkpoint(self._replid, self._live or Decoder(0))
+                place = reader.checkpoint(self._live)
                 reason = (
                     f"the history {self._replid} has ended here: this node's is {feed.history.replid} now, at offset "
                     f"{feed.history.offset}; GET /v1/snapshot gives a new beginning"
@@ -319,8 +321,11 @@ class ChangeStreams:
             return False
         if feed.history.replid != self._replid:
             before, self._replid = self._replid, feed.history.replid
+            for decoder in (self._live, *(reader.decoder for reader in self.readers.values())):
+                if decoder is not None:
+                    decoder.replid = self._replid
             for reader in list(self.readers.values()):
-                place = reader.checkpoint(self._replid, self._live or Decoder(0))
+                place = reader.checkpoint(self._live)
                 reader.tell("history", place, before=before, reason="the history goes on under another id")
         return True
 
@@ -336,4 +341,4 @@ class ChangeStreams:
             if decoder is not None and not backlog.covers(reader.cursor):
                 self._drop_slow(reader, decoder, backlog)
             elif self._ticks % HEARTBEAT_TICKS == 0 and not reader.full:
-                reader.heartbeat(reader.checkpoint(self._replid, self._live or Decoder(0)))
+                reader.heartbeat(reader.checkpoint(self._live))

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from txrepl.errors import ReplicationError, SyncRefusedError
+from txrepl.errors import AuthenticationRefusedError, ReplicationError, SyncRefusedError
 from txrepl.replication.history import NO_REPLID
 from txrepl.replication.states import LinkState
 
@@ -167,7 +167,7 @@ async def _pong(wire: Wire, log: Callable[[str, str], None]) -> None:
 async def _authenticated(wire: Wire) -> None:
     line = await _answer(wire)
     if not line.startswith(b"+"):
-        raise ReplicationError(f"Unable to AUTH to MASTER: {_text(line)}")
+        raise AuthenticationRefusedError(f"Unable to AUTH to MASTER: {_text(line)}")
 
 
 async def _tolerated(wire: Wire, log: Callable[[str, str], None], what: str, level: str = "notice") -> None:
