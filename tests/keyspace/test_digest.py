@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import stream_of
 from txrepl.keyspace.database import Keyspace
-from txrepl.keyspace.digest import dataset_digest, dataset_digest_steps, value_digest
+from txrepl.keyspace.digest import dataset_digest, dataset_digest_steps, value_digest, value_digest_steps
 from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 
@@ -113,3 +113,39 @@ def test_slices_count_every_key_once_and_end_in_the_same_digest(every: int) -> N
             assert stop.value == DATASET
             break
     assert sum(counted) == 14 and max(counted) <= every
+
+
+def run_steps(value: Value, every: int) -> tuple[str, int]:
+    """The digest that the slices give, and how many there were."""
+    steps = value_digest_steps(value, every=every)
+    for count in range(1_000_000):
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return f"{stop.value:040x}", count
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("name", VALUE_DIGESTS)
+def test_a_value_in_slices_has_the_same_digest(name: bytes) -> None:
+    """One element at a time, or all at once."""
+    for every in (1, 1000):
+        assert run_steps(values()[name], every)[0] == VALUE_DIGESTS[name]
+
+
+def test_large_values_come_in_as_many_slices_as_they_need() -> None:
+    """Elements are counted, and the KiB of a string."""
+    large = ListValue(deque(b"%d" % number for number in range(2500)))
+    assert run_steps(large, 1000) == (value_digest(large), 3)
+    text = bytes(range(256)) * 40
+    assert run_steps(text, 4) == (value_digest(text), 3)
+
+
+def test_a_value_that_grows_between_slices_says_so() -> None:
+    """Its digest would be of no state that it ever had."""
+    value = SetValue({b"%d" % number for number in range(100)})
+    steps = value_digest_steps(value, every=10)
+    next(steps)
+    value.members.add(b"more")
+    with pytest.raises(RuntimeError):
+        next(steps)

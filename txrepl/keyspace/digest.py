@@ -7,12 +7,14 @@ order of keys, members and fields nor their encoding matters. Follows `computeDa
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
 
 from txrepl.keyspace.database import Database, Keyspace
 from txrepl.keyspace.numbers import format_double_legacy, format_double_short
-from txrepl.keyspace.streams import StreamValue
+from txrepl.keyspace.streams import StreamId, StreamValue
 from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 
 try:  # the interpreter's own SHA-1 takes half the time of OpenSSL's for inputs as short as keys
@@ -60,32 +62,27 @@ def _opened(digest: int, type_sum: int) -> int:
     return int.from_bytes(sha1((digest ^ type_sum).to_bytes(SIZE, "big")).digest(), "big")
 
 
-def _list_mixed(digest: int, value: ListValue) -> int:
-    digest = _opened(digest, LIST)
-    for item in value.items:
+def _list_items(digest: int, items: Iterable[bytes]) -> int:
+    for item in items:
         digest = _mixed(digest, item)
     return digest
 
 
-def _set_mixed(digest: int, value: SetValue) -> int:
-    digest = _opened(digest, SET)
-    for member in value.members:
+def _set_members(digest: int, members: Iterable[bytes]) -> int:
+    for member in members:
         digest ^= _sum(member)
     return digest
 
 
-def _sorted_set_mixed(digest: int, value: SortedSetValue, legacy: bool) -> int:
-    digest = _opened(digest, SORTED_SET)
+def _scored_members(digest: int, scores: Iterable[tuple[bytes, float]], legacy: bool) -> int:
     form = format_double_legacy if legacy else format_double_short
-    for member, score in value.scores.items():
+    for member, score in scores:
         digest ^= _sum(_mixed(_fresh(member), form(score)).to_bytes(SIZE, "big"))
     return digest
 
 
-def _hash_mixed(digest: int, value: HashValue, field_deadlines: bool) -> int:
-    digest = _opened(digest, HASH)
-    deadlines = value.deadlines if field_deadlines else None
-    for field, content in value.fields.items():
+def _hash_fields(digest: int, fields: Iterable[tuple[bytes, bytes]], deadlines: dict[bytes, int] | None) -> int:
+    for field, content in fields:
         pair = _mixed(_fresh(field), content)
         if deadlines and field in deadlines:
             pair ^= FIELD_EXPIRES
@@ -93,11 +90,10 @@ def _hash_mixed(digest: int, value: HashValue, field_deadlines: bool) -> int:
     return digest
 
 
-def _stream_mixed(digest: int, value: StreamValue) -> int:
-    digest = _opened(digest, STREAM)
-    for entry_id, entry in value.range():
+def _stream_entries(digest: int, entries: Iterable[tuple[StreamId, Iterable[bytes]]]) -> int:
+    for entry_id, parts in entries:
         digest = _mixed(digest, b"%d.%d" % entry_id)
-        for part in entry:
+        for part in parts:
             digest = _mixed(digest, part)
     return digest
 
@@ -107,16 +103,68 @@ def _value_mixed(digest: int, value: Value, legacy: bool, field_deadlines: bool)
     if isinstance(value, bytes):
         return _mixed(_opened(digest, STRING), value)
     if isinstance(value, HashValue):
-        return _hash_mixed(digest, value, field_deadlines)
+        deadlines = value.deadlines if field_deadlines else None
+        return _hash_fields(_opened(digest, HASH), value.fields.items(), deadlines)
     if isinstance(value, SortedSetValue):
-        return _sorted_set_mixed(digest, value, legacy)
+        return _scored_members(_opened(digest, SORTED_SET), value.scores.items(), legacy)
     if isinstance(value, SetValue):
-        return _set_mixed(digest, value)
+        return _set_members(_opened(digest, SET), value.members)
     if isinstance(value, ListValue):
-        return _list_mixed(digest, value)
+        return _list_items(_opened(digest, LIST), value.items)
     if isinstance(value, StreamValue):
-        return _stream_mixed(digest, value)
+        return _stream_entries(_opened(digest, STREAM), value.range())
     return _opened(digest, MODULE)
+
+
+def value_digest_steps(
+    value: Value, legacy: bool = False, field_deadlines: bool = True, every: int = 1000
+) -> Generator[None, None, int]:
+    """`value_digest` without a deadline, in slices of `every` elements or KiB; returns it as a number.
+
+    Parameters:
+        value, legacy, field_deadlines: as there. The value may change meanwhile: then the result is of no state of it.
+
+    Raises:
+        RuntimeError, IndexError: it got or lost elements between two steps.
+    """
+    if isinstance(value, bytes):
+        return (yield from _bytes_steps(value, every * 1024))
+    if isinstance(value, HashValue):
+        deadlines = value.deadlines if field_deadlines else None
+        digest, items, fold = _opened(0, HASH), iter(value.fields.items()), partial(_hash_fields, deadlines=deadlines)
+        return (yield from _folded(digest, items, fold, every))
+    if isinstance(value, SortedSetValue):
+        scores, score = iter(value.scores.items()), partial(_scored_members, legacy=legacy)
+        return (yield from _folded(_opened(0, SORTED_SET), scores, score, every))
+    if isinstance(value, SetValue):
+        return (yield from _folded(_opened(0, SET), iter(value.members), _set_members, every))
+    if isinstance(value, ListValue):
+        return (yield from _folded(_opened(0, LIST), iter(value.items), _list_items, every))
+    if isinstance(value, StreamValue):
+        return (yield from _folded(_opened(0, STREAM), value.range(), _stream_entries, every))
+    return _opened(0, MODULE)
+
+
+def _bytes_steps(value: bytes, size: int) -> Generator[None, None, int]:
+    inner = sha1()
+    with memoryview(value) as whole:
+        for start in range(0, len(value), size):
+            inner.update(whole[start : start + size])
+            yield
+    digest = _opened(0, STRING) ^ int.from_bytes(inner.digest(), "big")
+    return int.from_bytes(sha1(digest.to_bytes(SIZE, "big")).digest(), "big")
+
+
+_Item = TypeVar("_Item")
+
+
+def _folded(
+    digest: int, items: Iterator[_Item], fold: Callable[[int, Iterable[_Item]], int], every: int
+) -> Generator[None, None, int]:
+    while chunk := list(islice(items, every)):
+        digest = fold(digest, chunk)
+        yield
+    return digest
 
 
 def _database_steps(

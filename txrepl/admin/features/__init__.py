@@ -7,6 +7,7 @@ from typing import Final
 from txrepl.admin.contract import Feature
 from txrepl.admin.features import (
     changes,
+    compare,
     config,
     events,
     failover,
@@ -39,4 +40,5 @@ FEATURES: Final[tuple[Feature, ...]] = (
     topology.FEATURE,
     metrics.FEATURE,
     preflight.FEATURE,
+    compare.FEATURE,
 )
