@@ -164,6 +164,13 @@ def test_a_waiting_reader_reads_from_where_the_stream_ended_when_it_came(bench: 
     assert argv[-2:] == [b"2-0", b"0-0"] and waits.on_timeout() is NULL_ARRAY and not waits.on_any_change
 
 
+def test_a_wait_that_would_end_after_the_end_of_time_is_refused(bench: FamilyBench) -> None:
+    """The clock is part of the sum, as in Valkey 9; Redis 7.0 lets it overflow."""
+    error = bench.run("XREAD", "BLOCK", 2**63 - 1, "STREAMS", "s", 0)
+    assert isinstance(error, CommandError) and error.message == b"ERR timeout is out of range"
+    assert isinstance(bench.run("XREAD", "BLOCK", 2**62, "STREAMS", "s", 0), Blocked)
+
+
 def test_adding_wakes_readers_and_losing_the_key_wakes_the_groups_consumers(bench: FamilyBench) -> None:
     """Only those who said that they want to know of the loss."""
     bench.run("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")

@@ -14,6 +14,7 @@ from txrepl.commands.session import Blocked, Session
 from txrepl.commands.streams_arguments import GroupAtWork, entries_reply, entry_reply, id_after, id_text, strict_id
 from txrepl.commands.table import Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
+from txrepl.keyspace.numbers import INT64_MAX
 from txrepl.keyspace.streams import FIRST_ID, LAST_ID, Consumer, StreamId
 from txrepl.resp.replies import NULL_ARRAY, Keyed, Reply
 
@@ -41,7 +42,7 @@ class _Request:
 
     __slots__ = ("consumer", "count", "first", "group", "ids", "keys", "noack", "patience_ms")
 
-    def __init__(self, argv: list[bytes], *, grouped: bool) -> None:
+    def __init__(self, argv: list[bytes], now_ms: int, *, grouped: bool) -> None:
         self.patience_ms: int | None = None
         self.count: int = 0
         self.noack: bool = False
@@ -52,7 +53,7 @@ class _Request:
             option = argv[at].upper() if at < len(argv) else b""
             more = len(argv) - at - 1
             if option == b"BLOCK" and more:
-                self.patience_ms = _patience(argv[at + 1])
+                self.patience_ms = _patience(argv[at + 1], now_ms)
                 at += 2
             elif option == b"COUNT" and more:
                 self.count = max(integer(argv[at + 1]), 0)
@@ -88,11 +89,13 @@ class _Request:
         self.ids: list[bytes] = argv[self.first :]
 
 
-def _patience(text: bytes) -> int:
+def _patience(text: bytes, now_ms: int) -> int:
     """BLOCK's ms (`getTimeoutFromObjectOrReply`)."""
     patience_ms = integer(text, "ERR timeout is not an integer or out of range")
     if patience_ms < 0:
         raise CommandError("ERR timeout is negative")
+    if patience_ms > INT64_MAX - now_ms:
+        raise CommandError("ERR timeout is out of range")
     return patience_ms
 
 
@@ -109,7 +112,7 @@ def _patience(text: bytes) -> int:
 )
 def xread(s: Session, argv: list[bytes]) -> Reply:
     """XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key …] id [id …]"""
-    request = _Request(argv, grouped=False)
+    request = _Request(argv, s.keyspace.now_ms, grouped=False)
     starts: list[StreamId] = []
     for key, text in zip(request.keys, request.ids, strict=True):
         stream = s.db.read_stream(key)
@@ -150,7 +153,7 @@ def xread(s: Session, argv: list[bytes]) -> Reply:
 )
 def xreadgroup(s: Session, argv: list[bytes]) -> Reply:
     """XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key …] id [id …]"""
-    request = _Request(argv, grouped=True)
+    request = _Request(argv, s.keyspace.now_ms, grouped=True)
     name = request.group
     assert name is not None
     asked: list[tuple[GroupAtWork, StreamId]] = []
