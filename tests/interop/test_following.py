@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -261,6 +262,38 @@ def test_a_program_of_twisted_follows_too(run: Run) -> None:
     primary.command("DEL", "a")
     again = [event["command"] for event in follow(changes[0]["id"]) if event["event"] == "change"]
     assert again == ["DEL"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/follow.md"])
+def test_the_example_that_is_shown_survives_a_restart(run: Run, tmp_path: Path, page: str) -> None:
+    """It is killed; started again, it goes on behind what it has printed."""
+    found = re.search(r"```python\n(import asyncio\b.*?)```", (REPOSITORY / page).read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    primary = run("redis70", repl_ping_replica_period=3600)
+    saved = tmp_path / "checkpoint"
+    program = [sys.executable, "-u", "-c", found[1].replace("6379", str(primary.port))]
+
+    def first_change() -> dict[str, Any]:
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=tmp_path, env=environment) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                event: dict[str, Any] = json.loads(line)
+                if event["event"] == "synced":
+                    primary.command("SET", "number", 1)
+                if event["event"] == "change":
+                    wait_until(
+                        lambda event=event: saved.exists() and saved.read_text() == event["id"],
+                        TIMEOUT_S,
+                        "it is stored",
+                    )
+                    process.kill()
+                    return event
+        raise AssertionError("the example has ended")
+
+    assert first_change()["args"] == ["number", "1"]
+    primary.command("SET", "number", 2)
+    assert first_change()["args"] == ["number", "2"]
 
 
 class Command:

@@ -15,6 +15,8 @@ views        the node as plain dicts; `information` is INFO's part
 waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
 streaming    answers that go on until the client leaves
+changes      readers of the stream: cursors into the backlog; `resuming`: where one may begin
+downloads    the dataset, from a forked child
 asking       where another server stands, by INFO
 metrics      the node as Prometheus metrics
 webhook      posts events to a URL

@@ -61,7 +61,8 @@ def accepted(node: Node, asked: Checkpoint) -> Checkpoint:
     if not decision.accepted:
         assert decision.condition is not None
         raise GoneError(
-            f"{decision.reason}. GET {SNAPSHOT} gives the dataset of now, and the id to go on from",
+            f"this id cannot be resumed: {decision.reason}. "
+            f"GET {SNAPSHOT} gives the dataset of now, and the id to go on from",
             condition=decision.condition.value,
             snapshot=SNAPSHOT,
         )
