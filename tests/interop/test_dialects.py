@@ -104,6 +104,20 @@ def test_the_deadlines_of_fields_come_from_a_valkey_9_and_go_on_to_the_next(run:
     assert end.command("HEXPIRETIME", "expiring", "FIELDS", 2, "lasting", "passing") == [-1, FAR_S]
 
 
+def test_a_valkey_9_gets_all_counters_of_a_stream(run: Run) -> None:
+    """XINFO STREAM FULL after a full sync is as on the primary: nothing is estimated."""
+    subject = run(SUBJECT, **NO_PINGS)
+    for number in range(1, 8):
+        subject.command("XADD", "stream", f"{number}-0", "f", number)
+    subject.command("XDEL", "stream", "3-0", "7-0")
+    subject.command("XGROUP", "CREATE", "stream", "group", "2-0", "ENTRIESREAD", 2)
+    replica = run("valkey9", replicaof=("127.0.0.1", subject.port), **NO_PINGS)
+    assert_equal(subject, replica)
+    ours, theirs = (server.command("XINFO", "STREAM", "stream", "FULL") for server in (subject, replica))
+    assert ours == theirs
+    assert ours[ours.index(b"entries-added") + 1] == 7 and ours[ours.index(b"max-deleted-entry-id") + 1] == b"7-0"
+
+
 def _assert_equal_as_valkey_counts(subject: RealServer, replica: RealServer) -> None:
     """Equal in offset and data; Valkey's digest leaves the deadlines of fields out."""
     wait_until(lambda: in_sync(subject, replica), SYNC_TIMEOUT_S, "the replica is in sync")

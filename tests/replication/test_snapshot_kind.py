@@ -7,6 +7,7 @@ import random
 import pytest
 
 from txrepl.keyspace.database import Keyspace
+from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import HashValue
 from txrepl.persistence.snapshot import objection, suited, version_for
 from txrepl.replication.replica import Replica
@@ -27,7 +28,8 @@ def test_a_version_has_three_numbers(text: str, numbers: tuple[int, int, int] | 
     ("version", "capabilities", "reads"),
     [
         ("", Capability.EOF | Capability.PSYNC2, Reads.PORTABLE),
-        ("8.1.0", Capability.EOF, Reads.PORTABLE),
+        ("7.0.0", Capability.EOF, Reads.PORTABLE),
+        ("8.1.0", Capability.EOF, Reads.VERSION_11),
         ("9.0.0", Capability.EOF, Reads.VALKEY_9),
         ("10.2.0", Capability.NONE, Reads.VALKEY_9),
         ("", Capability.EOF | Capability.RDB_CHANNEL, Reads.REDIS_8),
@@ -56,6 +58,17 @@ def test_without_deadlines_one_snapshot_suits_all_readers() -> None:
     assert kinds == {SnapshotKind()}
     assert version_for(keyspace, SnapshotKind()) == (9, "redis")
     assert suited(keyspace, SnapshotKind(Reads.VALKEY_9, data=False)) == SnapshotKind(data=False)
+
+
+def test_with_streams_who_reads_their_counters_shares_a_snapshot_that_has_them() -> None:
+    """Version 11 for whoever says that it reads it, 9 for the others."""
+    keyspace = _keyspace(deadlines=False)
+    keyspace.heed(StreamValue())
+    kinds = {reads: suited(keyspace, SnapshotKind(reads)) for reads in Reads}
+    assert kinds.pop(Reads.PORTABLE) == SnapshotKind()
+    assert set(kinds.values()) == {SnapshotKind(Reads.VERSION_11)}
+    assert version_for(keyspace, SnapshotKind(Reads.VERSION_11)) == (11, "redis")
+    assert version_for(keyspace, SnapshotKind()) == (9, "redis")
 
 
 def test_with_deadlines_each_reader_has_its_version_and_the_others_an_objection() -> None:

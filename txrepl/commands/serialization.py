@@ -14,7 +14,7 @@ from txrepl.commands.table import Family, key_at
 from txrepl.errors import SYNTAX, CommandError, RdbError
 from txrepl.keyspace.database import Event
 from txrepl.keyspace.encoding import mark_large
-from txrepl.keyspace.values import HashValue, Value
+from txrepl.keyspace.values import Value
 from txrepl.rdb.dump import REFUSED, dump_version, restore
 from txrepl.rdb.dump import dump as dump_payload
 from txrepl.resp.replies import OK, Reply
@@ -110,8 +110,7 @@ def restore_key(s: Session, argv: list[bytes]) -> Reply:
             db.changed(key, Event.GENERIC, b"del")
         return OK
     mark_large(value, s.keyspace.limits)
-    if isinstance(value, HashValue) and value.deadlines:
-        s.keyspace.has_field_deadlines = True
+    s.keyspace.heed(value)
     db.put(key, value)
     if when_ms:
         db.set_expire(key, when_ms)

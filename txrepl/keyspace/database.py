@@ -112,6 +112,7 @@ class Keyspace:
         notify_flags: `Event` classes that somebody listens to; 0 when none.
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
         functions: sources of function libraries, kept for replicas and files.
+        has_streams: there may be a stream; who makes one sets it.
         has_field_deadlines: some hash may have fields that expire; who gives a hash deadlines sets it.
         module_aux: (module id, when, payload) of modules' own data, kept alike.
         ready: keys that got elements while clients were blocked on them, in order.
@@ -127,6 +128,7 @@ class Keyspace:
         "expiry",
         "functions",
         "has_field_deadlines",
+        "has_streams",
         "hits",
         "lazy_expire",
         "lazy_user_del",
@@ -160,6 +162,7 @@ class Keyspace:
         self.notify_flags: int = 0
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
         self.functions: list[bytes] = []
+        self.has_streams: bool = False
         self.has_field_deadlines: bool = False
         self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
@@ -194,8 +197,16 @@ class Keyspace:
         if self.local_expires is not None:
             self.local_expires = []
         self.functions = other.functions
+        self.has_streams = other.has_streams
         self.has_field_deadlines = other.has_field_deadlines
         self.module_aux = other.module_aux
+
+    def heed(self, value: Value) -> None:
+        """Note what a value, about to be put, asks of the RDBs that will hold it."""
+        if type(value) is StreamValue:
+            self.has_streams = True
+        elif type(value) is HashValue and value.deadlines:
+            self.has_field_deadlines = True
 
     def expire_local(self, limit: int) -> None:
         """Delete up to `limit` due keys of a writable replica's own (`expireSlaveKeys`)."""

@@ -18,7 +18,14 @@ from txrepl.keyspace.encoding import mark_large
 from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import HashValue, Value
 from txrepl.rdb import RdbReader, RdbWriter, Sink, required_version
-from txrepl.rdb.opcodes import PORTABLE_VERSION, VALKEY_MAX_VERSION, WITH_DEADLINES, WITH_FUNCTIONS, Dialect
+from txrepl.rdb.opcodes import (
+    PORTABLE_VERSION,
+    VALKEY_MAX_VERSION,
+    WITH_CONSUMER_ACTIVITY,
+    WITH_DEADLINES,
+    WITH_FUNCTIONS,
+    Dialect,
+)
 from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 
 PRESENTED_VERSION: Final = b"7.2.4"
@@ -43,8 +50,8 @@ def version_for(keyspace: Keyspace, kind: SnapshotKind | None) -> tuple[int, Dia
     """The RDB version and dialect in which a snapshot is written.
 
     Parameters:
-        kind: for a replica, the oldest version that holds what it wants: streams in version 9, since any reader
-            estimates their later counters. None for ourselves: the version that loses nothing.
+        kind: for a replica, the oldest version that holds what it wants, as far as it reads that; whoever reads
+            streams of version 9 alone estimates their later counters. None for ourselves: what loses nothing.
     """
     holds_data = kind is None or kind.data
     if holds_data and keyspace.has_field_deadlines and kind is not None and keys_with_deadlines(keyspace):
@@ -54,6 +61,8 @@ def version_for(keyspace: Keyspace, kind: SnapshotKind | None) -> tuple[int, Dia
     version = PORTABLE_VERSION
     if keyspace.functions and (kind is None or kind.functions):
         version = WITH_FUNCTIONS
+    if kind is not None and kind.data and keyspace.has_streams and kind.reads is not Reads.PORTABLE:
+        version = WITH_CONSUMER_ACTIVITY
     if kind is None:
         for db in keyspace.databases:
             for value in db.data.values():
@@ -76,12 +85,15 @@ def keys_with_deadlines(keyspace: Keyspace) -> list[tuple[int, bytes]]:
 
 def suited(keyspace: Keyspace, kind: SnapshotKind) -> SnapshotKind:
     """The kind whose snapshot has the same bytes for the present data, and suits the most replicas."""
-    return kind if keyspace.has_field_deadlines and kind.data else replace(kind, reads=Reads.PORTABLE)
+    if keyspace.has_field_deadlines and kind.data:
+        return kind
+    counts = keyspace.has_streams and kind.data and kind.reads is not Reads.PORTABLE
+    return replace(kind, reads=Reads.VERSION_11 if counts else Reads.PORTABLE)
 
 
 def objection(keyspace: Keyspace, kind: SnapshotKind) -> str:
     """Why a replica cannot be given a snapshot of this kind: it names the keys that it cannot hold. Empty if it can."""
-    if kind.reads is not Reads.PORTABLE or not kind.data or not keyspace.has_field_deadlines:
+    if kind.reads in (Reads.REDIS_8, Reads.VALKEY_9) or not kind.data or not keyspace.has_field_deadlines:
         return ""
     found = keys_with_deadlines(keyspace)
     if not found:
@@ -272,8 +284,7 @@ class Loader(Sink):
         """Insert a key."""
         if type(value) is not bytes:
             mark_large(value, self.keyspace.limits)
-            if type(value) is HashValue and value.deadlines:
-                self.keyspace.has_field_deadlines = True
+            self.keyspace.heed(value)
         if expire_ms is None:
             self._data[key] = value
         elif self._drop_expired and expire_ms < self._now_ms:

@@ -17,6 +17,8 @@ class Reads(Enum):
 
     PORTABLE = "portable"
     """Version 9, or 10 where there are functions: Redis 5.0 or 7.0 and later."""
+    VERSION_11 = "version 11"
+    """With all of a stream's counters: Redis 7.2, Valkey 7.2 and 8, if they say so."""
     REDIS_8 = "redis 8"
     """Version 12, which knows deadlines of hash fields."""
     VALKEY_9 = "valkey 9"
@@ -57,4 +59,6 @@ def what_it_reads(version: tuple[int, int, int] | None, has_rdb_channel: bool) -
     """
     if version is not None and version >= (9, 0, 0):
         return Reads.VALKEY_9
+    if version is not None and version >= (7, 2, 0):
+        return Reads.VERSION_11
     return Reads.REDIS_8 if has_rdb_channel else Reads.PORTABLE
