@@ -7,18 +7,21 @@ it stops the other server for as long as hashing takes, and does not see when a 
     digest  from DEBUG DIGEST-VALUE, in the form in which that server counts, where it allows DEBUG
     dump    from DUMP, read and hashed here, else; only of values that are as long there as here
 
-What differs is a candidate, and looked at twice more: once, and again when both have come to the offset at which the
-later of them stood. If neither side changed between and no look here equals a look there, then at that offset the two
-differed, and it is reported. A key that is always being written stays undecided. Servers without a common history have
-no common offset: there the second look follows a moment later.
+What differs is a candidate, and looked at again until it is certain. Of one history: the key is watched here as WATCH
+would, read here, read there in a transaction that says at which offset, and this node waits until it has come to that
+offset. If nothing touched the key here all the while, then it held at that very offset what was read here, and the two
+differed; else it is looked at once more. A key that is always being written stays undecided. Servers without a common
+history have no common offset: there a candidate is reported if it differs a moment later too.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
@@ -48,6 +51,8 @@ POLL_S: Final = 0.02
 MOMENT_S: Final = 0.1
 SLICE_S: Final = 0.005
 UNDECIDED_SHOWN: Final = 100
+DUE_MS: Final = 1000
+"""A key that expires within so long is taken for expired."""
 PTTL_TOLERANCE_MS: Final = 1000
 """How exact a deadline is where only PTTL tells it (before Redis 7.0)."""
 BATCH_BYTES: Final = 1024 * 1024
@@ -103,7 +108,7 @@ class Sample:
     Attributes:
         digest: None if it was absent.
         deadline: unix ms; None without.
-        offset: of that server's history, then.
+        offset: of the other server's history, then; -1 if it was not asked for, or read here.
     """
 
     digest: int | None
@@ -375,14 +380,13 @@ class Comparison:
         return db.data.get(key), deadline
 
     async def _here(self, number: int, key: bytes) -> Sample:
-        offset = self._node.feed.history.offset
         value, deadline = self._value(number, key)
         if value is None:
-            return Sample(None, None, offset)
+            return Sample(None)
         if isinstance(value, ModuleValue):
-            return Sample(SKIPPED if self._server.by_digest else _module_digest(value), deadline, offset)
+            return Sample(SKIPPED if self._server.by_digest else _module_digest(value), deadline)
         if not self._server.by_digest and _size(value) > DUMPED_MAX_BYTES:
-            return Sample(SKIPPED, deadline, offset)
+            return Sample(SKIPPED, deadline)
         form = self._server.form if self._server.by_digest else (False, True)
         steps = value_digest_steps(value, *form)
         while True:
@@ -395,7 +399,7 @@ class Comparison:
                 digest = TORN
                 break
             await self._breathe()
-        return Sample(digest, deadline, offset)
+        return Sample(digest, deadline)
 
     async def _there(self, other: Other, number: int, keys: list[bytes], *, atomic: bool) -> dict[bytes, Sample]:
         """The keys as they are there; with `atomic` each with the offset at which it is so."""
@@ -503,34 +507,78 @@ class Comparison:
             self.undecided += left[: UNDECIDED_SHOWN - len(self.undecided)]
 
     async def _round_of(self, other: Other, keys: list[_Key], *, last: bool) -> list[_Key]:
-        """Look twice; the keys that were written meanwhile."""
-        first = await self._look(other, keys)
-        if self.related:
-            await self._reach(other, max(sample.offset for pair in first.values() for sample in pair))
-        else:
+        """Look again; the keys of which nothing is certain yet."""
+        if not self.related:
+            return await self._look_later(other, keys, last=last)
+        start = self._node.feed.history.offset
+        with self._watched(keys) as touched:
+            here = {key: await self._here(*key) for key in keys}
+            await self._reach(other, start)
+            there = await self._look_there(other, keys)
+            latest = max(sample.offset for sample in there.values())
+            if latest > 0:
+                await self._reach(other, latest)
+            pending: list[_Key] = []
+            for key in keys:
+                ours, theirs = here[key], there[key]
+                if key in touched and not self._is_same(ours, theirs):
+                    ours = await self._here(*key)
+                if self._is_same(ours, theirs) or self._is_due(ours) or self._is_due(theirs):
+                    continue
+                if key in touched or ours.digest == TORN:
+                    pending.append(key)
+                else:
+                    await self._report(other, key, ours, theirs)
+        return pending
+
+    @contextmanager
+    def _watched(self, keys: list[_Key]) -> Iterator[set[_Key]]:
+        """The keys that were touched here since."""
+        touched: set[_Key] = set()
+        databases = self._node.keyspace.databases
+        watcher = -id(self)
+        ours = [key for key in keys if key[0] < len(databases)]
+        for number, name in ours:
+            databases[number].watched.setdefault(name, {})[watcher] = partial(touched.add, (number, name))
+        try:
+            yield touched
+        finally:
+            for number, name in ours:
+                watched = databases[number].watched
+                watched[name].pop(watcher, None)
+                if not watched[name]:
+                    del watched[name]
+
+    def _is_due(self, sample: Sample) -> bool:
+        """It expires about now: clocks differ, and what is deleted first is no difference."""
+        return sample.deadline is not None and sample.deadline <= self._node.now() + DUE_MS
+
+    async def _look_there(self, other: Other, keys: list[_Key]) -> dict[_Key, Sample]:
+        found: dict[_Key, Sample] = {}
+        for number in dict.fromkeys(number for number, _ in keys):
+            names = [key for at, key in keys if at == number]
+            samples = await self._there(other, number, names, atomic=True)
+            found.update({(number, name): samples[name] for name in names})
+        return found
+
+    async def _look_later(self, other: Other, keys: list[_Key], *, last: bool) -> list[_Key]:
+        """Look now and a moment later; the keys that changed meanwhile."""
+        looks: list[dict[_Key, tuple[Sample, Sample]]] = []
+        for _ in range(2):
             await self._shell.pause(MOMENT_S)
-        second = await self._look(other, keys)
+            there = await self._look_there(other, keys)
+            looks.append({key: (await self._here(*key), there[key]) for key in keys})
         pending: list[_Key] = []
         for key in keys:
-            (here, there), (here_now, there_now) = first[key], second[key]
-            looks = ((here, there), (here, there_now), (here_now, there), (here_now, there_now))
-            if any(self._is_same(one, another) for one, another in looks):
+            (here, there_then), (here_now, there_now) = looks[0][key], looks[1][key]
+            pairs = ((here, there_then), (here_now, there_now), (here, there_now), (here_now, there_then))
+            if any(self._is_same(*pair) for pair in pairs) or self._is_due(here_now) or self._is_due(there_now):
                 continue
-            stood_still = _unchanged(here, here_now) and _unchanged(there, there_now)
-            if stood_still or (last and not self.related):
+            if last or (_unchanged(here, here_now) and _unchanged(there_then, there_now)):
                 await self._report(other, key, here_now, there_now)
             else:
                 pending.append(key)
         return pending
-
-    async def _look(self, other: Other, keys: list[_Key]) -> dict[_Key, tuple[Sample, Sample]]:
-        found: dict[_Key, tuple[Sample, Sample]] = {}
-        for number in dict.fromkeys(number for number, _ in keys):
-            names = [key for at, key in keys if at == number]
-            there = await self._there(other, number, names, atomic=True)
-            for key in names:
-                found[number, key] = (await self._here(number, key), there[key])
-        return found
 
     async def _report(self, other: Other, key: _Key, here: Sample, there: Sample) -> None:
         if len(self.differences) >= self.order.limit:
