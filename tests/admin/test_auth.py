@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.admin.support import Bench
 from txrepl.admin import check_exposure, endpoint_host
-from txrepl.admin.auth import is_loopback
+from txrepl.admin.auth import OPEN_PATHS, is_loopback
+from txrepl.admin.openapi import ROUTES
 from txrepl.errors import ConfigError
 
 FOLLOW = {"host": "10.0.0.9", "port": 6379}
@@ -177,3 +180,34 @@ def test_reading_ignores_the_origin() -> None:
     answer = Bench().get("/v1/replication", headers={"Origin": "http://evil.example"})
     assert answer.status == 200
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+# -- every path of the contract -----------------------------------------------------------------------------------
+
+PATHS = [(route.method.upper(), re.sub(r"{\w+}", "1", route.path)) for route in ROUTES]
+GUARDED = [(method, path) for method, path in PATHS if path not in OPEN_PATHS]
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_every_path_wants_the_token(method: str, path: str) -> None:
+    """Streams, metrics and the contract itself, too; the answer tells nothing."""
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic dDp0"}):
+        assert Bench(token="t").ask(method, path, headers=headers).refuses(401)
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_no_path_is_served_under_a_foreign_name(method: str, path: str) -> None:
+    """A page whose name was re-bound to our address can neither read nor steer."""
+    bench = Bench()
+    assert bench.ask(method, path, headers={"Host": "evil.example:8379"}).refuses(403)
+    assert not bench.host.asked
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in PATHS if one[0] != "GET"])
+def test_no_write_is_taken_from_a_foreign_page(method: str, path: str) -> None:
+    """With or without a token; nothing happens."""
+    for token in ("", "t"):
+        bench = Bench(token=token)
+        headers = {"Origin": "http://evil.example", "Authorization": f"Bearer {token}"}
+        assert bench.ask(method, path, headers=headers, data={"no_one": "true"}).refuses(403)
+        assert not bench.host.asked and bench.node.events.last_number == 0

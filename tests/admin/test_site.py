@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from tests.admin.support import Bench
+from txrepl.admin import site
 from txrepl.admin.bodies import BODY_MAX_BYTES
-from txrepl.admin.site import DRAINED_MAX_BYTES, IDLE_MAX_S
+from txrepl.admin.site import DRAINED_MAX_BYTES, IDLE_MAX_S, RECEIVE_MAX_S
 
 BODY = b'{"host": "10.0.0.9", "port": 6379}'
 
@@ -121,6 +124,35 @@ def test_a_slow_body_ends_after_a_minute_of_silence() -> None:
     bench.clock.advance(2)
     assert wire.closed
     assert bench.node.link.host == ""
+
+
+def test_a_request_that_trickles_in_ends_too() -> None:
+    """A byte now and then keeps no connection beyond two minutes; one that is complete may take as long as it likes."""
+    bench = Bench()
+    trickling, waiting = Wire(bench), Wire(bench)
+    waiting.send(request(b"Host: localhost", line=b"GET /v1/events HTTP/1.1"))
+    trickling.send(post(BODY)[:-30])
+    for _ in range(RECEIVE_MAX_S // 10 - 1):
+        bench.clock.advance(10)
+        trickling.send(b" ")
+    assert not trickling.closed
+    bench.clock.advance(10)
+    assert trickling.closed and not waiting.closed
+    assert bench.node.link.host == ""
+
+
+def test_connections_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is closed at once; one that leaves, in whatever state, makes room."""
+    monkeypatch.setattr(site, "CONNECTIONS_MAX", 2)
+    bench = Bench()
+    first, second = Wire(bench), Wire(bench)
+    first.send(post(BODY)[:-5])
+    assert bench.site.buildProtocol(first.transport.getPeer()) is None
+    first.channel.connectionLost(Failure(ConnectionDone()))
+    second.channel.connectionLost(Failure(ConnectionDone()))
+    assert bench.site.connections == 0
+    assert status(Wire(bench).send(post(BODY))) == 202
+    assert not [call for call in bench.clock.getDelayedCalls() if call.getTime() > bench.clock.seconds() + IDLE_MAX_S]
 
 
 def test_the_connections_own_address_is_a_host_that_is_ours() -> None:

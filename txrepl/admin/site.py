@@ -1,7 +1,7 @@
 """The site that a port serves: bounded requests, the guard in front, the app behind it.
 
 A body over the bound is thrown away as it comes and answered with 413; one that goes on and on is answered at once
-and cut off. Idle connections and slow bodies end after a minute.
+and cut off. Idle connections end after a minute, requests that trickle in after two; connections are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -27,6 +28,10 @@ from txrepl.peers.dialing import Dial
 DRAINED_MAX_BYTES: Final = 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its sender gets to read the answer."""
 IDLE_MAX_S: Final = 60
+RECEIVE_MAX_S: Final = 120
+"""How long a request may take to come, however steadily its bytes trickle in."""
+CONNECTIONS_MAX: Final = 768
+"""More than all streams together may have; one more is closed at once."""
 _TOO_LARGE: Final = TooLargeError(f"a body has at most {BODY_MAX_BYTES} bytes here")
 
 
@@ -35,6 +40,19 @@ class BoundedRequest(Request):
 
     body_bytes: int = 0
     cut_off: bool = False
+
+    def __init__(self, channel: Any, *more: Any, **options: Any) -> None:
+        super().__init__(channel, *more, **options)
+        self._deadline = channel.callLater(RECEIVE_MAX_S, channel.loseConnection)
+
+    def _received(self) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
+        """The connection is gone."""
+        self._received()
+        super().connectionLost(reason)
 
     @property
     def is_too_large(self) -> bool:
@@ -57,6 +75,7 @@ class BoundedRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         """The request is complete."""
+        self._received()
         if not self.cut_off:
             super().requestReceived(command, path, version)
 
@@ -65,6 +84,7 @@ class BoundedRequest(Request):
         if self.cut_off:
             return
         self.cut_off = True
+        self._received()
         self.requestHeaders.removeHeader(b"expect")
         problem = problem_of(_TOO_LARGE)
         body = problem.body()
@@ -138,6 +158,9 @@ class AdminSite(Site):
     Parameters:
         resource: the gate.
         clock: the time.
+
+    Attributes:
+        connections: how many there are.
     """
 
     requestFactory = BoundedRequest  # noqa: N815
@@ -145,6 +168,22 @@ class AdminSite(Site):
 
     def __init__(self, resource: Resource, clock: IReactorTime) -> None:
         super().__init__(resource, timeout=IDLE_MAX_S, reactor=clock)
+        self.connections = 0
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        """A client connects; None for one too many."""
+        if self.connections >= CONNECTIONS_MAX:
+            return None
+        protocol: Any = super().buildProtocol(addr)
+        lost = protocol.connectionLost
+
+        def connection_lost(reason: Failure) -> None:
+            self.connections -= 1
+            lost(reason)
+
+        protocol.connectionLost = connection_lost
+        self.connections += 1
+        return protocol
 
     def log(self, request: Any) -> None:
         """No line per request: what changes anything is logged by the node, in its own words."""
