@@ -19,7 +19,7 @@ BOUND_S = 240
 
 #: Where a schema cannot say all that a body must be: the syntax of a directive's value, fields that go or do not go
 #: together, what this node can do. A request that fits the schema may be refused there, with 422.
-BEYOND_SCHEMAS = ("/v1/config", "/v1/delay", "/v1/failover", "/v1/preflight")
+BEYOND_SCHEMAS = ("/v1/config", "/v1/delay", "/v1/failover", "/v1/preflight", "/v1/compare")
 
 #: Waits would only make the run long; where nothing waits, there is nothing to wait for.
 SETTINGS = """

@@ -251,7 +251,12 @@ _KEY: Final[dict[str, Schema]] = {
     ),
 }
 
-_NUMBERS: Final[Schema] = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+_NUMBERS: Final[Schema] = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0},
+    "minItems": 1,
+    "maxItems": 64,
+}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "CompareOrder": {
