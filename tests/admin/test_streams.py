@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from tests.admin.support import Bench, Following
-from txrepl.admin import streaming
+from txrepl.admin import streaming, views
 from txrepl.admin.streaming import WAITING_MAX_BYTES, Stream
 from txrepl.admin.text import COLUMNS
 from txrepl.replication.events import EVENTS_MAX, EventKind
@@ -221,6 +221,23 @@ def test_the_page_comes_again_every_second() -> None:
     assert "role       replica of 10.0.0.1:6379\n" in following.take()
     bench.clock.advance(0.5)
     assert following.take() == ""
+
+
+def test_those_who_see_the_same_page_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many spectators cost one page a second; others, reached by another name or with colours, have their own."""
+    bench = Bench()
+    plain = [Following(bench, "/watch") for _ in range(5)]
+    others = [Following(bench, "/watch?color=1"), Following(bench, "http://127.0.0.1:8379/watch")]
+    for one in (*plain, *others):
+        one.take()
+    made = []
+    overview = views.overview
+    monkeypatch.setattr(views, "overview", lambda *facts: made.append(1) or overview(*facts))
+    bench.clock.advance(1)
+    pages = [one.take() for one in (*plain, *others)]
+    assert len(set(pages[:5])) == 1 and len(set(pages)) == 3
+    assert "curl -X POST 127.0.0.1:8379" in pages[-1]
+    assert len(made) == 3
 
 
 def test_a_coloured_page_takes_the_place_of_the_one_before() -> None:

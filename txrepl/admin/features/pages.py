@@ -75,7 +75,7 @@ class Pages(Handlers):
         spectator.begin()
         if color:
             spectator.send(b"\x1b[2J")
-        self._draw(spectator)
+        self._draw(spectator, {})
         if not self._redraw.running:
             self._redraw.start(REDRAW_S, now=False)
         return spectator.ended
@@ -90,18 +90,21 @@ class Pages(Handlers):
         return text.page(overview, base, needs_token=self.scope.needs_token)
 
     def _draw_all(self) -> None:
+        drawn: dict[tuple[str, bool], bytes] = {}
         for spectator in tuple(self._spectators):
             assert isinstance(spectator, Spectator)
-            self._draw(spectator)
+            self._draw(spectator, drawn)
 
-    def _draw(self, spectator: Spectator) -> None:
+    def _draw(self, spectator: Spectator, drawn: dict[tuple[str, bool], bytes]) -> None:
+        """Send the page; those who see the same share it."""
         if spectator.full:
             return  # the next page says all that this one would
-        page = self._overview(spectator.base)
-        if spectator.color:
-            spectator.send(text.redrawn(text.painted(page)).encode())
-        else:
-            spectator.send(f"{page}{'=' * text.COLUMNS}\n".encode())
+        kind = (spectator.base, spectator.color)
+        if kind not in drawn:
+            page = self._overview(spectator.base)
+            shown = text.redrawn(text.painted(page)) if spectator.color else f"{page}{'=' * text.COLUMNS}\n"
+            drawn[kind] = shown.encode()
+        spectator.send(drawn[kind])
 
     def _left(self, spectator: Stream) -> None:
         self._spectators.discard(spectator)
