@@ -12,6 +12,7 @@ answers      requests read, answers written
 bodies       what a request carries, checked field by field
 selves       whether an address is our own
 views        the node as plain dicts; `information` is INFO's part
+comparison   this node's data against another server's; `sampling` is how a key is seen on either
 waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
 streaming    answers that go on until the client leaves

@@ -16,29 +16,36 @@ history have no common offset: there a candidate is reported if it differs a mom
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from itertools import islice
 from typing import Final, Protocol
 
-from txrepl.errors import CommandError, RdbError, ReplicationError
-from txrepl.keyspace.digest import EXPIRES, value_digest_steps
-from txrepl.keyspace.streams import StreamValue
+from txrepl.admin.sampling import (
+    ABSENT,
+    OTHER,
+    SKIPPED,
+    TORN,
+    Sample,
+    about_size,
+    facts,
+    length_asked,
+    milliseconds,
+    module_digest,
+    payload_digest,
+    sample_of,
+    undated,
+)
+from txrepl.errors import CommandError, ReplicationError
+from txrepl.keyspace.digest import value_digest_steps
 from txrepl.keyspace.values import (
-    HashValue,
-    ListValue,
     ModuleValue,
-    SetValue,
-    SortedSetValue,
     Value,
     type_name,
 )
 from txrepl.node import Node
-from txrepl.rdb.dump import restore
 from txrepl.resp.answers import Answer
 
 PAGE: Final = 200
@@ -59,10 +66,6 @@ BATCH_BYTES: Final = 1024 * 1024
 OFFLOADED_BYTES: Final = 16 * 1024
 """Dumps larger than this are read beside the reactor."""
 DUMPED_MAX_BYTES: Final = 64 * 1024 * 1024
-_SAMPLED: Final = 50
-
-OTHER, SKIPPED, TORN = -1, -2, -3
-"""In place of a digest: it is surely another value; it is not compared; it changed while it was read."""
 
 
 class Other(Protocol):
@@ -99,21 +102,6 @@ class Kind(Enum):
     MISSING_THERE = "missing_there"
     VALUE = "value"
     TTL = "ttl"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A key as it was seen.
-
-    Attributes:
-        digest: None if it was absent.
-        deadline: unix ms; None without.
-        offset: of the other server's history, then; -1 if it was not asked for, or read here.
-    """
-
-    digest: int | None
-    deadline: int | None = None
-    offset: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +232,9 @@ class Comparison:
         if order.password:
             user = (order.user.encode(),) if order.user else ()
             await other.ask(b"AUTH", *user, order.password.encode())
-        about = _facts(await other.ask(b"INFO", b"server"))
-        standing = _facts(await other.ask(b"INFO", b"replication"))
-        keyspace = _facts(await other.ask(b"INFO", b"keyspace"))
+        about = facts(await other.ask(b"INFO", b"server"))
+        standing = facts(await other.ask(b"INFO", b"replication"))
+        keyspace = facts(await other.ask(b"INFO", b"keyspace"))
         version = tuple(int(part) for part in about.get("redis_version", "0").split(".")[:2] if part.isdigit())
         server.form = (False, False) if about.get("server_name") == "valkey" else (version < (7, 2), True)
         server.exact_deadlines = version >= (7, 0)
@@ -278,7 +266,7 @@ class Comparison:
         give_up = self._shell.seconds() + TOGETHER_S
         history = self._node.feed.history
         while True:
-            standing = _facts(await other.ask(b"INFO", b"replication"))
+            standing = facts(await other.ask(b"INFO", b"replication"))
             if standing.get("master_replid") != history.replid:
                 raise ReplicationError("the two are no longer of one history: a role changed meanwhile")
             here, there = history.offset, int(standing.get("master_repl_offset", "-1"))
@@ -384,8 +372,8 @@ class Comparison:
         if value is None:
             return Sample(None)
         if isinstance(value, ModuleValue):
-            return Sample(SKIPPED if self._server.by_digest else _module_digest(value), deadline)
-        if not self._server.by_digest and _size(value) > DUMPED_MAX_BYTES:
+            return Sample(SKIPPED if self._server.by_digest else module_digest(value), deadline)
+        if not self._server.by_digest and about_size(value) > DUMPED_MAX_BYTES:
             return Sample(SKIPPED, deadline)
         form = self._server.form if self._server.by_digest else (False, True)
         steps = value_digest_steps(value, *form)
@@ -411,27 +399,27 @@ class Comparison:
             if not isinstance(digests, list) or len(digests) != len(keys):
                 raise ReplicationError("DEBUG DIGEST-VALUE there is not as Redis has it")
             return {
-                key: _sample(_undated(digest, deadline), deadline, offset)
+                key: sample_of(undated(digest, deadline), deadline, offset)
                 for key, digest, deadline in zip(keys, digests, deadlines, strict=True)
             }
         return await self._dumped(other, number, keys, atomic=atomic)
 
     async def _dumped(self, other: Other, number: int, keys: list[bytes], *, atomic: bool) -> dict[bytes, Sample]:
         """First how long each is; then the values of those that are as long as here."""
-        lengths = [_length(self._value(number, key)[0], key) for key in keys]
+        lengths = [length_asked(self._value(number, key)[0], key) for key in keys]
         replies, deadlines, offset = await self._round(other, [one for one, _ in lengths], keys, atomic=atomic)
         found: dict[bytes, Sample] = {}
         wanted: list[bytes] = []
         for key, (_, length), reply, deadline in zip(keys, lengths, replies, deadlines, strict=True):
-            if deadline != _ABSENT and length >= 0 and reply == length:
+            if deadline != ABSENT and length >= 0 and reply == length:
                 wanted.append(key)
-            found[key] = _sample(OTHER, deadline, offset)
+            found[key] = sample_of(OTHER, deadline, offset)
         for batch in self._batches(number, wanted):
             asked: list[tuple[bytes, ...]] = [(b"DUMP", key) for key in batch]
             payloads, deadlines, offset = await self._round(other, asked, batch, atomic=atomic)
             for key, payload, deadline in zip(batch, payloads, deadlines, strict=True):
                 digest = await self._payload_digest(payload) if isinstance(payload, bytes) else OTHER
-                found[key] = _sample(digest, deadline if payload is not None else _ABSENT, offset)
+                found[key] = sample_of(digest, deadline if payload is not None else ABSENT, offset)
         return found
 
     def _batches(self, number: int, keys: list[bytes]) -> Iterator[list[bytes]]:
@@ -440,7 +428,7 @@ class Comparison:
         size = 0
         for key in keys:
             value = self._value(number, key)[0]
-            own = _size(value) if value is not None else 0
+            own = about_size(value) if value is not None else 0
             if own > DUMPED_MAX_BYTES:
                 continue
             if batch and size + own > BATCH_BYTES:
@@ -453,23 +441,23 @@ class Comparison:
 
     async def _payload_digest(self, payload: bytes) -> int:
         if len(payload) > OFFLOADED_BYTES:
-            return await self._shell.offload(lambda: _digest_of(payload))
+            return await self._shell.offload(lambda: payload_digest(payload))
         await self._breathe()
-        return _digest_of(payload)
+        return payload_digest(payload)
 
     async def _round(
         self, other: Other, asked: list[tuple[bytes, ...]], keys: list[bytes], *, atomic: bool
     ) -> tuple[list[Answer], list[int | None], int]:
-        """Ask, and for the keys' deadlines (None = there is none, `_ABSENT` = no key), and for the offset if atomic."""
+        """Ask, and for the keys' deadlines (None = there is none, `ABSENT` = no key), and for the offset if atomic."""
         exact = self._server.exact_deadlines
         commands = [*asked, *((b"PEXPIRETIME" if exact else b"PTTL", key) for key in keys), (b"TIME",)]
         if atomic:
             commands.append((b"INFO", b"replication"))
             replies = await other.atomically(commands)
-            offset = int(_facts(replies.pop()).get("master_repl_offset", "-1"))
+            offset = int(facts(replies.pop()).get("master_repl_offset", "-1"))
         else:
             replies, offset = await other.pipeline(commands), -1
-        now_ms = _milliseconds(replies.pop())
+        now_ms = milliseconds(replies.pop())
         split = len(asked)
         deadlines: list[int | None] = []
         for reply in replies[split:]:
@@ -477,7 +465,7 @@ class Comparison:
                 raise reply
             if not isinstance(reply, int):
                 raise ReplicationError("the deadline of a key there is not as Redis has it")
-            deadlines.append(reply if reply == _ABSENT else None if reply < 0 else reply + (0 if exact else now_ms))
+            deadlines.append(reply if reply == ABSENT else None if reply < 0 else reply + (0 if exact else now_ms))
         for reply in replies[:split]:
             if isinstance(reply, CommandError) and reply.code != "WRONGTYPE":
                 raise reply
@@ -596,10 +584,6 @@ class Comparison:
         self.differences.append(Difference(number, name, kind, type_here, type_there, here.deadline, there.deadline))
 
 
-_ABSENT: Final = -2
-"""What PTTL and PEXPIRETIME say of a key that is not there."""
-
-
 def _kind(here: Sample, there: Sample) -> Kind:
     if here.digest is None:
         return Kind.MISSING_HERE
@@ -610,103 +594,3 @@ def _kind(here: Sample, there: Sample) -> Kind:
 
 def _unchanged(one: Sample, later: Sample) -> bool:
     return one.digest != TORN and (one.digest, one.deadline) == (later.digest, later.deadline)
-
-
-def _sample(digest: int, deadline: int | None, offset: int) -> Sample:
-    return Sample(None, None, offset) if deadline == _ABSENT else Sample(digest, deadline, offset)
-
-
-def _facts(reply: Answer) -> dict[str, str]:
-    """The lines of INFO."""
-    if not isinstance(reply, bytes):
-        raise ReplicationError("INFO there is not as Redis has it")
-    lines = reply.decode("utf-8", "backslashreplace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
-def _milliseconds(reply: Answer) -> int:
-    match reply:
-        case [bytes() as seconds, bytes() as micros] if seconds.isdigit() and micros.isdigit():
-            return int(seconds) * 1000 + int(micros) // 1000
-    if isinstance(reply, CommandError):
-        raise reply
-    raise ReplicationError("TIME there is not as Redis has it")
-
-
-def _undated(digest: Answer, deadline: int | None) -> int:
-    """A digest without the mark that DEBUG DIGEST-VALUE puts on keys that expire."""
-    text = digest.decode("latin-1") if isinstance(digest, bytes) else digest
-    if not isinstance(text, str) or len(text) != 40:
-        raise ReplicationError("DEBUG DIGEST-VALUE there is not as Redis has it")
-    try:
-        number = int(text, 16)
-    except ValueError:
-        raise ReplicationError("DEBUG DIGEST-VALUE there is not as Redis has it") from None
-    return number if deadline is None else number ^ EXPIRES
-
-
-def _length(value: Value | None, key: bytes) -> tuple[tuple[bytes, ...], int]:
-    """The command that says how long a value of this type is there, and how long it is here; -1 if there is none."""
-    match value:
-        case bytes():
-            return (b"STRLEN", key), len(value)
-        case ListValue():
-            return (b"LLEN", key), len(value.items)
-        case SetValue():
-            return (b"SCARD", key), len(value.members)
-        case HashValue():
-            return (b"HLEN", key), len(value.fields)
-        case SortedSetValue():
-            return (b"ZCARD", key), len(value.scores)
-        case StreamValue():
-            return (b"XLEN", key), value.length
-        case ModuleValue():
-            return (b"EXISTS", key), 1
-    return (b"EXISTS", key), -1
-
-
-def _size(value: Value) -> int:
-    """About how many bytes a value takes, told by its first elements."""
-    match value:
-        case bytes():
-            return len(value)
-        case ListValue():
-            return _about(len(value.items), (len(item) for item in islice(value.items, _SAMPLED)))
-        case SetValue():
-            return _about(len(value.members), (len(item) for item in islice(value.members, _SAMPLED)))
-        case SortedSetValue():
-            return _about(len(value.scores), (len(item) + 8 for item in islice(value.scores, _SAMPLED)))
-        case HashValue():
-            pairs = islice(value.fields.items(), _SAMPLED)
-            return _about(len(value.fields), (len(name) + len(text) for name, text in pairs))
-        case StreamValue():
-            entries = islice(value.range(), _SAMPLED)
-            return _about(value.length, (16 + sum(map(len, parts)) for _, parts in entries))
-        case ModuleValue():
-            return len(value.payload)
-
-
-def _about(count: int, sizes: Iterator[int]) -> int:
-    found = list(sizes)
-    return count * (8 + sum(found) // max(1, len(found)))
-
-
-def _module_digest(value: ModuleValue) -> int:
-    return int.from_bytes(hashlib.sha1(b"%d %b" % (value.module_id, value.payload)).digest(), "big")
-
-
-def _digest_of(payload: bytes) -> int:
-    """The digest of a dumped value; `SKIPPED` if it cannot be read."""
-    try:
-        value = restore(payload)
-    except RdbError:
-        return SKIPPED
-    if isinstance(value, ModuleValue):
-        return _module_digest(value)
-    steps = value_digest_steps(value)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            digest: int = stop.value
-            return digest

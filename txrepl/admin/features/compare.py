@@ -157,6 +157,8 @@ class Compare(Handlers):
             comparison.phase, comparison.error = Phase.FAILED, str(error)
         except CommandError as error:
             comparison.phase, comparison.error = Phase.FAILED, _refused(error, order.user)
+        except ValueError:
+            comparison.phase, comparison.error = Phase.FAILED, "INFO there is not as Redis has it"
         except (CancelledError, ConnectingCancelledError):
             comparison.phase = Phase.CANCELLED
         finally:
