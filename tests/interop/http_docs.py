@@ -6,7 +6,7 @@ serves HTTP on 8379 and Redis on 6380, a Redis before it is on 6379, one behind 
 places.
 
     python -m tests.interop.http_docs          # runs all and writes the page with the answers of now
-    python -m tests.interop.http_docs new      # the same, for the examples that have no answer yet
+    python -m tests.interop.http_docs new      # the same, but writes only answers where there are none yet
 """
 
 from __future__ import annotations
@@ -198,14 +198,12 @@ SCENES: Final[dict[str, Callable[[ExitStack], Scene]]] = {
 }
 
 
-def answered(page: str, only_new: bool = False) -> Iterator[tuple[Example, str]]:
+def answered(page: str) -> Iterator[tuple[Example, str]]:
     """Every example with what it answers now, run in the order of the page; a scene lasts until another one begins."""
     present = ""
     with ExitStack() as stack:
         scene: Scene | None = None
         for example in examples(page):
-            if only_new and example.answer:
-                continue
             if scene is None or example.scene != present:
                 stack.close()
                 scene, present = SCENES[example.scene](stack), example.scene
@@ -263,7 +261,7 @@ def _json_differences(documented: Any, real: Any, at: str) -> Iterator[str]:
 def main() -> None:
     """Write the page with the answers of now."""
     page = PAGE.read_text("utf-8")
-    done = list(answered(page, only_new=sys.argv[1:] == ["new"]))
+    done = [(one, answer) for one, answer in answered(page) if sys.argv[1:] != ["new"] or not one.answer]
     for example, answer in reversed(done):
         lines = answer.rstrip("\n").split("\n")
         if MORE in example.answer or not example.answer:
