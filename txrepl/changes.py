@@ -37,6 +37,7 @@ NO_LIMIT_BYTES: Final = 2**62
 OFFSET_MAX: Final = 2**63 - 1
 ID_PATTERN: Final = r"[0-9a-fA-F]{40}:\d{1,19}(:\d{1,9}(:\d{1,19})?)?"
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _TABLE: Final = build_table()
 _WHOLE: Final = frozenset((b"FLUSHALL", b"FLUSHDB", b"SWAPDB"))
 
@@ -102,7 +103,7 @@ class Change:
         argv: the command's words.
     """
 
-    __slots__ = ("_json", "_keys", "argv", "checkpoint", "kind", "transaction")
+    __slots__ = ("_id", "_json", "_keys", "argv", "checkpoint", "kind", "transaction")
 
     def __init__(self, kind: Kind, checkpoint: Checkpoint, transaction: int | None, argv: list[bytes]) -> None:
         self.kind = kind
@@ -110,6 +111,7 @@ class Change:
         self.transaction = transaction
         self.argv = argv
         self._keys: list[bytes] | bool | None = False
+        self._id = ""
         self._json = ""
 
     def __repr__(self) -> str:
@@ -119,6 +121,13 @@ class Change:
     def db(self) -> int | None:
         """The database that it ran in."""
         return self.checkpoint.db
+
+    @property
+    def id(self) -> str:
+        """The place after it as text."""
+        if not self._id:
+            self._id = str(self.checkpoint)
+        return self._id
 
     @property
     def command(self) -> str:
@@ -146,7 +155,7 @@ class Change:
 
     def _fields(self) -> dict[str, Any]:
         """It as JSON has it. Words that are not UTF-8 are `{"base64": …}`."""
-        shown: dict[str, Any] = {"event": self.kind.value, "id": str(self.checkpoint), "db": self.db}
+        shown: dict[str, Any] = {"event": self.kind.value, "id": self.id, "db": self.db}
         if self.kind is Kind.CHANGE:
             keys = self.keys
             shown["command"] = self.command
@@ -158,7 +167,7 @@ class Change:
 
 def dump_json(value: dict[str, Any]) -> str:
     """A JSON object in one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def keys_of(argv: list[bytes]) -> list[bytes] | None:
@@ -311,6 +320,11 @@ class Sieve:
         self._wants_all = selection.is_all
         self._begun = in_transaction
         self._held: Change | None = None
+
+    @property
+    def holds(self) -> bool:
+        """The beginning of a transaction waits for a change of it that is wanted."""
+        return self._held is not None
 
     def take(self, changes: list[Change]) -> list[Change]:
         """Those of the changes, which follow one another, that are let through."""

@@ -1,10 +1,10 @@
 """Streams of changes to HTTP clients: each reader is a cursor into the backlog.
 
-A reader that keeps up is live: what the stream gains is decoded once for all of them, and each change made JSON once.
-One whose connection is full falls behind: it has a decoder of its own then, and reads on from the backlog when there is
-room, up to the end, where it is live again. It pins nothing: when the backlog no longer holds what it needs, it is told
-so in a last event, with the id to ask elsewhere from, and is let go. So no reader costs more memory than one piece of
-the stream, as JSON, and what its connection holds.
+A reader that keeps up is live: what the stream gains is decoded once for all of them, and written once for all who want
+the same. One whose connection is full falls behind: it has a decoder of its own then, and reads on from the backlog
+when there is room, up to the end, where it is live again. It pins nothing: when the backlog no longer holds what it
+needs, it is told so in a last event, with the id to ask elsewhere from, and is let go. So no reader costs more memory
+than one piece of the stream, as JSON, and what its connection holds.
 
 A stream ends with the history that it is of: a full sync of this node ends it. When the history goes on under another
 id (a promotion, here or above), so does the stream, and says so.
@@ -22,7 +22,7 @@ from twisted.web.server import Request
 
 from txrepl.admin.contract import Scope
 from txrepl.admin.streaming import Stream
-from txrepl.changes import Change, Checkpoint, Decoder, Selection, Sieve, dump_json
+from txrepl.changes import Change, Checkpoint, Decoder, Kind, Selection, Sieve, dump_json
 from txrepl.replication.backlog import Backlog
 
 READERS_MAX: Final = 256
@@ -56,6 +56,44 @@ class End(Enum):
     """The stream cannot be decoded beyond here."""
 
 
+class Piece:
+    """A piece of the stream for many readers: chosen from once for each selection, and written once for each format.
+
+    Attributes:
+        is_plain: no transaction begins or ends in it.
+    """
+
+    def __init__(self, changes: list[Change]) -> None:
+        self.is_plain = all(one.kind is Kind.CHANGE for one in changes)
+        self._changes = changes
+        self._chosen: dict[Selection, list[Change]] = {}
+        self._texts: dict[tuple[Selection, Format], bytes] = {}
+
+    def chosen(self, selection: Selection) -> list[Change]:
+        """The changes that are wanted, and the ends of all transactions."""
+        found = self._chosen.get(selection)
+        if found is None:
+            found = self._changes
+            if not selection.is_all:
+                found = [one for one in found if one.kind is not Kind.CHANGE or selection.wants(one)]
+            self._chosen[selection] = found
+        return found
+
+    def text(self, selection: Selection, format: Format) -> bytes:
+        """All that is chosen, as it is sent."""
+        found = self._texts.get((selection, format))
+        if found is None:
+            found = self._texts[selection, format] = written(self.chosen(selection), format)
+        return found
+
+
+def written(changes: list[Change], format: Format) -> bytes:
+    """Changes as they are sent."""
+    if format is Format.SSE:
+        return "".join(f"id: {one.id}\ndata: {one.json()}\n\n" for one in changes).encode()
+    return "".join(one.json() + "\n" for one in changes).encode()
+
+
 class Reader(Stream):
     """One client that reads changes.
 
@@ -82,15 +120,20 @@ class Reader(Stream):
         """Send what precedes all events, so that the client knows that it is heard."""
         self._send([self._position(self._told)])
 
-    def give(self, changes: list[Change]) -> None:
-        """Send those of the changes that it wants."""
-        wanted = self._sieve.take(changes)
+    def give(self, piece: Piece) -> None:
+        """Send what it wants of the next piece of the stream."""
+        selection = self._sieve.selection
+        wanted = piece.chosen(selection)
+        if not wanted:
+            return
+        if piece.is_plain and not self._sieve.holds:
+            data = piece.text(selection, self._format)
+        else:
+            wanted = self._sieve.take(wanted)
+            data = written(wanted, self._format)
         if wanted:
             self._told = wanted[-1].checkpoint
-            if self._format is Format.SSE:
-                self._send([f"id: {one.checkpoint}\ndata: {one.json()}\n\n" for one in wanted])
-            else:
-                self._send([one.json() + "\n" for one in wanted])
+            self.send(data)
 
     def checkpoint(self, live: Decoder | None) -> Checkpoint:
         """The place that it has read up to; `live` is the decoder of those who are."""
@@ -263,9 +306,9 @@ class ChangeStreams:
             return True
         data = backlog.read(self._live_cursor, READ_BYTES)
         self._live_cursor += len(data)
-        changes = decoder.feed(data)
+        piece = Piece(decoder.feed(data))
         for reader in live:
-            reader.give(changes)
+            reader.give(piece)
             if decoder.error is not None and not reader.gone:
                 self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(decoder))
         return True
@@ -283,7 +326,7 @@ class ChangeStreams:
         data = backlog.read(reader.cursor, READ_BYTES)
         reader.cursor += len(data)
         if data:
-            reader.give(decoder.feed(data))
+            reader.give(Piece(decoder.feed(data)))
             if decoder.error is not None and not reader.gone:
                 self._end(reader, End.UNREADABLE, decoder.error, reader.checkpoint(decoder))
                 return True
