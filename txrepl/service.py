@@ -15,7 +15,6 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from txrepl import __version__
-from txrepl.admin import Webhook, check_exposure, endpoint_host, make_site
 from txrepl.commands.migration import Migration
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
@@ -77,7 +76,8 @@ class RedisService(service.Service):
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor
         self._stall_watch = StallWatch(self.node.stalls, reactor)
-        self._webhook = Webhook(self.node, reactor)
+        self._webhook: Any = None
+        config.subscribe("event-webhook", self._want_webhook)
         self._ports: list[Any] = []
         self._unix_path = ""
         self.stopping = False
@@ -109,7 +109,7 @@ class RedisService(service.Service):
         super().startService()
         self._ticker.start(0.1, now=False)
         self._stall_watch.start()
-        self._webhook.start()
+        self._want_webhook()
         loaded = defer.Deferred.fromCoroutine(self._load())
         loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
 
@@ -168,6 +168,9 @@ class RedisService(service.Service):
         port = config.get_int("http-port")
         if not endpoint and not port:
             return
+        # Not before it is known that there is HTTP: it takes as long to import as all the rest.
+        from txrepl.admin import check_exposure, endpoint_host, make_site  # noqa: PLC0415
+
         host = endpoint_host(endpoint) if endpoint else config.get_str("http-bind")
         check_exposure(host, token)
         if not endpoint:
@@ -176,6 +179,14 @@ class RedisService(service.Service):
         site = make_site(self.node, self._reactor, token=token, bound_host=host)
         listening = serverFromString(self._reactor, endpoint).listen(site)
         listening.addCallbacks(self._http_listens, lambda failure: self._fail(failure.getErrorMessage()))
+
+    def _want_webhook(self) -> None:
+        """Have somebody who posts events as soon as there is somewhere to post them."""
+        if self._webhook is None and self.running and self.config.get_str("event-webhook"):
+            from txrepl.admin import Webhook  # noqa: PLC0415 - as above
+
+            self._webhook = Webhook(self.node, self._reactor)
+            self._webhook.start()
 
     def _http_listens(self, port: Any) -> None:
         self._ports.append(port)
@@ -285,7 +296,8 @@ class RedisService(service.Service):
         if self._ticker.running:
             self._ticker.stop()
         self._stall_watch.stop()
-        self._webhook.stop()
+        if self._webhook is not None:
+            self._webhook.stop()
         self.link.stop()
         self.migrator.stop()
         if self.snapshots.busy:

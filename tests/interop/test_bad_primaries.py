@@ -324,7 +324,7 @@ def test_a_primary_that_hangs_up_is_tried_once_a_second(node: RealServer) -> Non
             node.command("REPLICAOF", "127.0.0.1", former.port)
             node.command("REPLICAOF", "127.0.0.2", former.port)
         node.command("REPLICAOF", "127.0.0.1", primary.port)
-        wait_until(lambda: len(primary.talks) == 1, 5, "it connects")
+        wait_until(lambda: len(primary.talks) == 2, 5, "it connects, and the last connection to the former is over")
         left = len(former.talks)
         wait_until(lambda: len(primary.talks) == 4, 3 * RETRY_AT_MOST_S, "it goes on trying")
         pauses = [after - before for before, after in itertools.pairwise(primary.connected_s)]

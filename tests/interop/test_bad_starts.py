@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.servers import RealServer, free_port, txrepl
+from tests.interop.servers import RealServer, child_environment, free_port, txrepl
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = (REPOSITORY / "tests" / "rdb" / "samples" / "redis-7.2.6-cut.rdb").read_bytes()
@@ -64,7 +64,7 @@ def refused(starter: Starter, directory: Path, config: Path | None = None, **dir
         text=True,
         errors="replace",
         cwd=directory if os.access(directory, os.X_OK) else REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=child_environment(),
         timeout=START_MOST_S,
         check=False,
     )

@@ -21,7 +21,7 @@ import txrepl
 from tests.interop.conftest import Proxy, Run
 from tests.interop.dataset import fill, write_randomly
 from tests.interop.following import Mirror, empty_rdb
-from tests.interop.servers import RealServer, free_port, wait_until
+from tests.interop.servers import RealServer, child_environment, free_port, wait_until
 from txrepl.changes import Checkpoint
 from txrepl.following import Change, Entry, Follower, FollowError, FullSync, Synced
 
@@ -274,8 +274,7 @@ def test_the_example_that_is_shown_survives_a_restart(run: Run, tmp_path: Path, 
     program = [sys.executable, "-u", "-c", found[1].replace("6379", str(primary.port))]
 
     def first_change() -> dict[str, Any]:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=tmp_path, env=environment) as process:
+        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=tmp_path, env=child_environment()) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 event: dict[str, Any] = json.loads(line)
