@@ -115,7 +115,7 @@ def test_what_a_peer_said_cannot_break_the_stream() -> None:
 def test_readers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is refused and can come later; HEAD takes no place."""
     monkeypatch.setattr(streaming, "STREAMS_MAX", 2)
-    for path in ("/v1/events", "/watch"):
+    for path in ("/v1/events", "/watch", "/v1/live"):
         bench = Bench()
         for _ in range(5):
             assert bench.ask("HEAD", path).status == 200

@@ -32,11 +32,6 @@ def test_the_page_is_80_columns_of_plain_text(make: type[Bench]) -> None:
         assert line == line.rstrip() and line.isprintable()
 
 
-def test_browsers_get_the_same_text() -> None:
-    """For now there is one page."""
-    assert Bench().get("/", headers={"Accept": "text/html"}).headers["content-type"].startswith("text/plain")
-
-
 @pytest.mark.parametrize("token", ["", "t"])
 @pytest.mark.parametrize("host", ["localhost:8379", "rather-long-name.of-a-machine.in-some.example:8379"])
 def test_every_curl_line_on_the_page_is_answered(token: str, host: str) -> None:

@@ -20,6 +20,7 @@ def test_every_path_has_an_example() -> None:
         assert path is not None, example.command
         name = re.sub(r"(/v1/replicas)/\d+", r"\1/{id}", path[1] or "/")
         name = re.sub(r"(/v1/compare)/\d+", r"\1/{number}", name)
+        name = re.sub(r"(/static)/.+", r"\1/{name}", name)
         name = re.sub(r"(/v1/config)/.+", r"\1/{name}", name)
         shown.add(((method[1] if method else "GET").lower(), name))
     assert {(route.method, route.path) for route in ROUTES} <= shown

@@ -21,6 +21,7 @@ downloads    the dataset, from a forked child
 asking       where another server stands, by INFO
 metrics      the node as Prometheus metrics
 webhook      posts events to a URL
+static_files the dashboard: `static/` as a browser gets it
 problems     every refusal as RFC 9457
 """
 

@@ -61,6 +61,11 @@ def content_type_of(request: Request) -> str:
     return found
 
 
+def accept_of(request: Request) -> str:
+    """The values of the Accept header, joined; empty if there is none."""
+    return ",".join(request.requestHeaders.getRawHeaders("accept", []))
+
+
 def body_of(request: Request) -> bytes:
     """The whole body, from its beginning."""
     content: BinaryIO | None = request.content

@@ -1,6 +1,7 @@
 """Who may ask: the token, the Host and the Origin of a request.
 
-    token     when one is set, every request but a probe carries it (`Authorization: Bearer …`)
+    token     when one is set, every request carries it (`Authorization: Bearer …`), but for a probe and for the
+              dashboard's own files: a browser cannot send it with the first request, and they tell nothing
     Host      must name us in every write, and in every request when no token is set: a page whose name was re-bound
               to our address may neither steer nor read a local node
     Origin    a write that has one comes from a web page: it must be our own
@@ -79,6 +80,7 @@ class Asked:
         method, path: of the request line, the path without its query.
         hosts, origins, authorizations: the values of these headers.
         local_address: our end of the connection.
+        tells_nothing: what is asked for is the same for every node.
     """
 
     method: str
@@ -87,6 +89,7 @@ class Asked:
     origins: tuple[str, ...]
     authorizations: tuple[str, ...]
     local_address: str
+    tells_nothing: bool
 
 
 class Guard:
@@ -119,7 +122,7 @@ class Guard:
         name = self._host_name(asked.hosts)
         if asked.path in OPEN_PATHS:
             return
-        if self._token:
+        if self._token and not asked.tells_nothing:
             self._check_token(asked.authorizations)
         writes = asked.method not in SAFE_METHODS
         if (writes or not self._token) and not self._is_ours(name, asked.local_address):

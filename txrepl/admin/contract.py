@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 TEXT: Final = "text/plain"
+HTML: Final = "text/html"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from txrepl.admin.auth import OPEN_PATHS
 from txrepl.admin.contract import Route, Schema, array, count, record, ref, ref_or_null, string, values
 from txrepl.admin.features import FEATURES
 from txrepl.admin.problems import CONTENT_TYPE
+from txrepl.admin.static_files import FOLDER
 from txrepl.replication.psync import Condition
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for feature in FEATURES for route in feature.routes)
@@ -82,7 +83,8 @@ def _operation(route: Route, *, needs_token: bool) -> dict[str, Any]:
     refusals = {400: "The request cannot be read.", **route.refusals}
     if guarded:
         refusals[403] = "The Host is not ours, or the Origin is foreign."
-    if guarded and needs_token:
+    wants_token = guarded and needs_token and not route.path.startswith(FOLDER)
+    if wants_token:
         refusals[401] = "The token is missing or wrong."
     operation: dict[str, Any] = {
         "operationId": route.operation,
@@ -92,7 +94,7 @@ def _operation(route: Route, *, needs_token: bool) -> dict[str, Any]:
             **{str(status): _success(route, says) for status, says in sorted(route.statuses.items())},
             **{str(status): _refusal(says) for status, says in sorted(refusals.items())},
         },
-        "security": [{"token": []}] if guarded and needs_token else [],
+        "security": [{"token": []}] if wants_token else [],
     }
     if route.description:
         operation["description"] = route.description

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from txrepl.admin import static_files
 from txrepl.admin.answers import refuse
 from txrepl.admin.app import Admin
 from txrepl.admin.asking import Ask, ask
@@ -142,13 +143,15 @@ def _asked(request: Request) -> Asked:
         values = request.requestHeaders.getRawHeaders(name.encode(), [])
         return tuple(value.decode("utf-8", "surrogateescape") for value in values)
 
+    method = request.method.decode("latin-1")
     return Asked(
-        method=request.method.decode("latin-1"),
+        method=method,
         path=path,
         hosts=header("host"),
         origins=header("origin"),
         authorizations=header("authorization"),
         local_address=address.host if isinstance(address, IPv4Address | IPv6Address) else "",
+        tells_nothing=static_files.is_wanted(method, path, ",".join(header("accept"))),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from txrepl.admin.views import Json
+from txrepl.admin.views import Json, meaning
 
 COLUMNS: Final = 80
 LABEL: Final = 11
@@ -92,24 +92,11 @@ def guard_rails(found: Json | None, base: str, *, needs_token: bool) -> list[str
 
 def identity(replication: Json) -> list[str]:
     """The ids and the offset, each with what it means now."""
-    found, until = replication["link"], replication["second_offset"]
-    second = replication["replid2"]
-    if found is None:
-        says_first = "This node's own history; its followers go on in it by partial resync."
-    elif found["up"] or found["resumable"]:
-        says_first = "Shared with the primary; all who share it can go on from one another."
-    else:
-        says_first = "A history of this node's own; a full sync brings the primary's."
-    says_second = (
-        f"The history before: who followed it may go on here, up to offset {until}."
-        if second
-        else "There is no history before this one that a replica could go on with."
-    )
-    says_offset = "Bytes of the history written so far." if found is None else "Bytes of the history applied here."
+    says = meaning(replication)
     return [
-        *_line("replid", replication["replid"], says_first),
-        *_line("replid2", second or "none", says_second),
-        *_line("offset", str(replication["offset"]), says_offset),
+        *_line("replid", replication["replid"], says["replid"]),
+        *_line("replid2", replication["replid2"] or "none", says["replid2"]),
+        *_line("offset", str(replication["offset"]), says["offset"]),
     ]
 
 

@@ -58,6 +58,27 @@ def replication(node: Node, now_ms: int) -> Json:
     }
 
 
+def meaning(found: Json) -> Json:
+    """What the ids and the offset mean now, a sentence each.
+
+    Parameters:
+        found: of `replication`.
+    """
+    to_primary, until = found["link"], found["second_offset"]
+    if to_primary is None:
+        first = "This node's own history; its followers go on in it by partial resync."
+    elif to_primary["up"] or to_primary["resumable"]:
+        first = "Shared with the primary; all who share it can go on from one another."
+    else:
+        first = "A history of this node's own; a full sync brings the primary's."
+    if found["replid2"]:
+        second = f"The history before: who followed it may go on here, up to offset {until}."
+    else:
+        second = "There is no history before this one that a replica could go on with."
+    here = "Bytes of the history written so far." if to_primary is None else "Bytes of the history applied here."
+    return {"replid": first, "replid2": second, "offset": here}
+
+
 # -- the link to the primary ------------------------------------------------------------------------------------
 
 

@@ -9,11 +9,13 @@ from txrepl.admin.features import (
     changes,
     compare,
     config,
+    dashboard,
     events,
     failover,
     guard_rails,
     handshakes,
     info,
+    live,
     metrics,
     pages,
     preflight,
@@ -26,6 +28,7 @@ from txrepl.admin.features import (
 
 FEATURES: Final[tuple[Feature, ...]] = (
     pages.FEATURE,
+    dashboard.FEATURE,
     probes.FEATURE,
     replication.FEATURE,
     changes.FEATURE,
@@ -41,4 +44,5 @@ FEATURES: Final[tuple[Feature, ...]] = (
     metrics.FEATURE,
     preflight.FEATURE,
     compare.FEATURE,
+    live.FEATURE,
 )

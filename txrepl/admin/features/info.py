@@ -7,7 +7,7 @@ from typing import Final
 from twisted.web.server import Request
 
 from txrepl.admin import information
-from txrepl.admin.answers import TEXT, answer, json_answer, query_bytes
+from txrepl.admin.answers import TEXT, accept_of, answer, json_answer, query_bytes
 from txrepl.admin.bodies import prefers_text, read_info_query
 from txrepl.admin.contract import JSON, PLAIN, QUERY_REFUSED, Feature, Handlers, Route, Schema
 
@@ -18,8 +18,7 @@ class Info(Handlers):
     def info(self, request: Request) -> bytes:
         """INFO."""
         wanted = read_info_query(query_bytes(request))
-        accepted = ",".join(request.requestHeaders.getRawHeaders("accept", []))
-        if prefers_text(accepted):
+        if prefers_text(accept_of(request)):
             return answer(request, information.as_text(self.node, wanted), TEXT)
         return json_answer(request, information.as_json(self.node, wanted))
 

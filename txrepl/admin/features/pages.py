@@ -1,4 +1,4 @@
-"""Pages of text for people, and the contract for programs.
+"""Pages for people, as text or as a browser shows them, and the contract for programs.
 
 `/watch` sends the page again every second for as long as the client stays; one that reads slower misses some of them.
 Colours and the cursor are moved only where `color=1` asks for it.
@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.web.server import Request
 
-from txrepl.admin import text, views
-from txrepl.admin.answers import TEXT, answer, json_answer, query_of
+from txrepl.admin import static_files, text, views
+from txrepl.admin.answers import TEXT, accept_of, answer, json_answer, query_of
 from txrepl.admin.bodies import read_whole
-from txrepl.admin.contract import JSON, PLAIN, QUERY_REFUSED, Feature, Handlers, Route, Schema, Scope
+from txrepl.admin.contract import HTML, JSON, PLAIN, QUERY_REFUSED, Feature, Handlers, Route, Schema, Scope
 from txrepl.admin.streaming import STREAMS_MAX, Stream, begin_headers, check_room
 
 REDRAW_S: Final = 1.0
@@ -38,8 +38,10 @@ class Pages(Handlers):
         self._redraw.clock = scope.clock
 
     def page(self, request: Request) -> bytes:
-        """Everything, as text."""
+        """Everything: as text, or the dashboard."""
         color = _color(request)
+        if static_files.wants_page(accept_of(request)):
+            return static_files.give(request, static_files.PAGE)
         return _page(request, self._overview(_base(request)), color)
 
     def replicas_text(self, request: Request) -> bytes:
@@ -144,7 +146,20 @@ def _text_route(handler: object, path: str, operation: str, summary: str) -> Rou
 FEATURE: Final = Feature(
     Pages,
     (
-        _text_route(Pages.page, "/", "page", "Everything as aligned text, 80 columns."),
+        Route(
+            Pages.page,
+            "get",
+            "/",
+            "page",
+            "pages",
+            "Everything at a glance: as aligned text of 80 columns, or for browsers as a live dashboard.",
+            {**PLAIN, HTML: {"type": "string"}},
+            "A browser, which likes text/html better than text/plain, gets a page without any fact, and needs no token "
+            "for it; the page reads /v1/live.",
+            static_files.STATUSES,
+            QUERY_REFUSED,
+            _COLOR,
+        ),
         _text_route(Pages.replicas_text, "/replicas.txt", "replicas_text", "The attached replicas as text."),
         _text_route(Pages.backlog_text, "/backlog.txt", "backlog_text", "The backlog as text."),
         _text_route(Pages.syncs_text, "/syncs.txt", "syncs_text", "The sync decisions as text."),
