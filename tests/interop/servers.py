@@ -348,6 +348,8 @@ _BINARIES: dict[str, tuple[Callable[[], str | None], str]] = {
     "txrepl": (_txrepl_binary, "the module txrepl.cli"),
     "redis-sentinel": (lambda: shutil.which("redis-sentinel"), "redis-sentinel (Debian package redis-sentinel)"),
     "redis-cli": (lambda: shutil.which("redis-cli"), "redis-cli (Debian package redis-tools)"),
+    "chromium": (lambda: shutil.which("chromium"), "chromium (Debian package chromium)"),
+    "chromedriver": (lambda: shutil.which("chromedriver"), "chromedriver (Debian package chromium-driver)"),
     "redis-benchmark": (lambda: shutil.which("redis-benchmark"), "redis-benchmark (Debian package redis-tools)"),
 }
 

@@ -14,7 +14,6 @@ const UP_WITHIN_S = 30;
 const outcome = document.getElementById("outcome");
 
 function tell(look, words) {
-  outcome.hidden = false;
   outcome.dataset.look = look;
   outcome.textContent = words;
   outcome.scrollIntoView({ block: "nearest" });

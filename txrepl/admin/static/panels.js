@@ -216,7 +216,7 @@ export function backlog({ backlog: found, replicas }) {
   }
   const whole = Math.max(found.size_bytes, found.length_bytes, found.recommended_bytes);
   const covers = found.covers_seconds === null ? "" : `; at the present rate it covers ${duration(found.covers_seconds)} of writes`;
-  const held = found.held_seconds === null ? "" : `, the oldest of ${duration(found.held_seconds)} ago`;
+  const held = found.held_seconds === null ? "" : `, the oldest written ${duration(found.held_seconds)} ago`;
   return [
     h("p", null, h("strong", null, `${size(found.length_bytes)} of ${size(found.size_bytes)}`), held, covers, "."),
     h(

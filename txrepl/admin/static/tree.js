@@ -63,7 +63,7 @@ function ownNode(state, asTold) {
     name: asTold ? address(asTold.host, asTold.port) : `${location.hostname}:${state.port}`,
     role,
     isSelf: true,
-    edge: link && edge(link.up ? "online" : link.state, link.behind.least_bytes, link.behind.most_ms, link.up),
+    edge: link && edge(wordOf(link), link.behind.least_bytes, link.behind.most_ms, link.up),
     children: replicas.map((one) => {
       const known = asTold?.replicas.find((other) => other.host === one.address && other.port === one.port);
       return {
@@ -77,6 +77,13 @@ function ownNode(state, asTold) {
       };
     }),
   };
+}
+
+function wordOf(link) {
+  if (link.up) {
+    return "online";
+  }
+  return link.guard.state === "stopped" ? "stopped by the guard" : link.state === "connect" ? "down" : link.state;
 }
 
 /** `isBound`: the milliseconds are how far it is behind at most. */
