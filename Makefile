@@ -5,8 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Most tests wait for servers: three at a time take two cores a third of the time.
-JOBS ?= 3
+# Most tests wait for servers: four at a time take two cores a third of the time.
+JOBS ?= 4
 
 .PHONY: run test bench
 

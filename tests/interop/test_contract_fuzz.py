@@ -14,7 +14,7 @@ from tests.interop.servers import free_port
 from txrepl.admin.openapi import ROUTES
 
 TOKEN = "token-hush"
-STARTED_S = 40
+STARTED_S = 20
 BOUND_S = 240
 
 #: Where a schema cannot say all that a body must be: the syntax of a directive's value, fields that go or do not go
