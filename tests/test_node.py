@@ -10,7 +10,7 @@ from txrepl.errors import ReplicationError
 from txrepl.persistence.snapshot import Loader
 from txrepl.replication.handshake import Outcome, Resync
 from txrepl.replication.history import NO_REPLID
-from txrepl.replication.states import LinkState
+from txrepl.replication.states import LinkState, ReplicaState
 from txrepl.resp.requests import encode_command
 
 THEIRS, OTHERS = "b" * 40, "c" * 40
@@ -346,3 +346,47 @@ def test_a_replica_does_not_delete_expired_keys_and_a_promoted_one_does(bench: B
     node.promote("a test")
     node.tick()
     assert b"k" not in node.keyspace.databases[0].data
+
+
+def test_what_a_transaction_wrote_before_its_replicaof_is_in_the_history_that_is_offered(bench: Bench) -> None:
+    """Else a partial resync would go on from an offset that does not hold the write, which is here."""
+    session, _ = client(bench)
+    backlog = bench.node.feed.backlog
+    assert backlog is not None
+    before = backlog.end_offset
+    for words in (["MULTI"], ["SET", "k", "in"], ["REPLICAOF", "10.0.0.1", "6379"], ["SET", "k", "out"]):
+        bench.run(session, *words)
+    assert bench.run(session, "EXEC").startswith(b"*3\r\n+OK\r\n+OK\r\n-READONLY ")
+    assert backlog.read(before, 1000) == encode_command([b"SET", b"k", b"in"])
+    assert bench.node.following.introduction().offset == backlog.end_offset == bench.node.feed.history.offset + 1
+
+
+def test_role_tells_an_announced_address_that_is_no_text_as_it_came(bench: Bench) -> None:
+    """One odd replica costs nobody the answer."""
+    outlet = FakeOutlet()
+    session = bench.node.open_session(outlet, "10.0.0.9:50000", "127.0.0.1:6379")
+    bench.node.serve(session, [[b"REPLCONF", b"ip-address", b"\xff"], [b"PSYNC", b"?", b"-1"]], [])
+    assert session.replica is not None
+    session.replica.state = ReplicaState.ONLINE
+    asking, _ = client(bench)
+    assert b"$1\r\n\xff\r\n" in bench.run(asking, "ROLE")
+
+
+@pytest.mark.parametrize("name", [b"ctime", b"used-mem", b"repl-stream-db", b"repl-offset"])
+def test_numbers_without_measure_in_an_rdb_are_passed_over(bench: Bench, name: bytes) -> None:
+    """The data is loaded all the same, and its history is not taken over."""
+    loader = loaded(bench)
+    loader.facts = {b"repl-id": OTHERS.encode(), b"repl-offset": b"7", name: b"9" * 5000}
+    bench.node.storage.restore_origin(loader)
+    assert loader.stream_database == 0
+    assert (bench.node.feed.history.replid2 == OTHERS) is (name != b"repl-offset")
+
+
+def test_watching_many_keys_takes_time_in_proportion(bench: Bench) -> None:
+    """Not in proportion to their square, for which nobody would wait."""
+    session, _ = client(bench)
+    keys = [f"k{number}" for number in range(20_000)]
+    assert bench.run(session, "WATCH", *keys, *keys) == b"+OK\r\n"
+    assert len(session.watched) == 20_000
+    bench.run(session, "UNWATCH")
+    assert not session.watched and not bench.node.keyspace.databases[0].watched

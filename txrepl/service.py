@@ -13,6 +13,7 @@ from twisted.application import service
 from twisted.internet import defer, task
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.python.failure import Failure
 
 from txrepl import __version__
 from txrepl.commands.migration import Migration
@@ -33,6 +34,7 @@ from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 
 PRESENTED: Final = "7.2.4"
+TICK_S: Final = 0.1
 
 
 class StartError(TxreplError):
@@ -47,6 +49,20 @@ def now_ms() -> int:
 def random_id() -> str:
     """40 random hexadecimal digits."""
     return secrets.token_hex(20)
+
+
+class Cancellable:
+    """A reactor's timer that may be cancelled when it has fired, too."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def cancel(self) -> None:
+        """Make it not happen."""
+        if self._call.active():
+            self._call.cancel()
 
 
 class RedisService(service.Service):
@@ -107,11 +123,19 @@ class RedisService(service.Service):
     def startService(self) -> None:  # noqa: N802
         """Load the data, then serve and follow."""
         super().startService()
-        self._ticker.start(0.1, now=False)
+        self._start_ticking()
         self._stall_watch.start()
         self._want_webhook()
         loaded = defer.Deferred.fromCoroutine(self._load())
         loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
+
+    def _start_ticking(self) -> None:
+        self._ticker.start(TICK_S, now=False).addErrback(self._tick_broke)
+
+    def _tick_broke(self, failure: Failure) -> None:
+        """A tick raised what it must not: the log tells, and the next ones follow."""
+        self.log("warning", f"Unexpected error in periodic work: {type(failure.value).__name__}: {failure.value}")
+        self._start_ticking()
 
     def _fail(self, message: str) -> None:
         """The server cannot go on; there is nothing to shut down in good order."""
@@ -157,9 +181,15 @@ class RedisService(service.Service):
         path = self.config.get_str("unixsocket")
         if path:
             mode = self.config.get_int("unixsocketperm") or 0o777
-            if os.path.exists(path):
-                os.unlink(path)
-            self._ports.append(self._reactor.listenUNIX(path, factory, mode=mode))
+            try:
+                if os.path.exists(path):
+                    os.unlink(path)
+                self._ports.append(self._reactor.listenUNIX(path, factory, mode=mode))
+            except (CannotListenError, OSError) as error:
+                refused = error.socketError if isinstance(error, CannotListenError) else error
+                reason = getattr(refused, "strerror", None) or refused
+                self.log("warning", f"Failed opening Unix socket: bind: {reason}")
+                raise StartError("Failed listening on Unix socket, aborting.") from error
 
     def _listen_http(self) -> None:
         config = self.config
@@ -228,14 +258,7 @@ class RedisService(service.Service):
 
     def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
         """Call `action` after a while."""
-        timer = self._reactor.callLater(delay_ms / 1000, action)
-
-        class Cancellable:
-            def cancel(self) -> None:
-                if timer.active():
-                    timer.cancel()
-
-        return Cancellable()
+        return Cancellable(self._reactor.callLater(delay_ms / 1000, action))
 
     def connect_primary(self) -> None:
         """Begin to connect to the primary."""

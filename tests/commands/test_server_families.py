@@ -232,7 +232,7 @@ def test_reset_makes_a_connection_new() -> None:
     client.say("CLIENT SETNAME n", "CLIENT SETINFO LIB-NAME lib", "CLIENT NO-TOUCH on", "SELECT 3", "WATCH k")
     assert client.say("MULTI", "RESET") == b"+OK\r\n+RESET\r\n"
     session = client.session
-    assert (session.name, session.lib_name, session.db.number, session.watched) == (b"", b"lib", 0, [])
+    assert (session.name, session.lib_name, session.db.number, session.watched) == (b"", b"lib", 0, {})
     assert session.flags == 0
     assert not world.node.keyspace.databases[3].watched
 

@@ -90,6 +90,13 @@ def test_a_directory_that_is_not_there(starter: Starter, tmp_path: Path) -> None
     assert absent in last and "No such file or directory" in last
 
 
+@pytest.mark.parametrize("path", ["nowhere/s", ""], ids=["no such directory", "a directory"])
+def test_a_unix_socket_that_cannot_be_made(starter: Starter, tmp_path: Path, path: str) -> None:
+    """Named as Redis does."""
+    line = refused(starter, tmp_path, unixsocket=str(tmp_path / path))
+    assert "Unix socket" in line, line
+
+
 def test_a_file_for_a_directory(tmp_path: Path) -> None:
     """Its path."""
     (tmp_path / "file").write_text("")

@@ -369,7 +369,9 @@ def test_the_command_survives_being_killed_at_any_moment(run: Run, tmp_path: Pat
                 "some is written",
             )
             offset = take(command.kill(signal.SIGKILL, restart=True))
-        primary.command("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # what expires once the command has ended cannot be in its lines
+        primary.command(
+            "DEBUG", "SET-ACTIVE-EXPIRE", 0
+        )  # what expires once the command has ended cannot be in its lines
         wait_until(lambda: command.saved_offset == primary.offset(), TIMEOUT_S, "everything is written")
         offset = take(command.kill(signal.SIGTERM, restart=False))
         assert command.process.returncode == 0

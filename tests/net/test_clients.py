@@ -58,6 +58,28 @@ def test_a_queue_that_blocks_again_goes_on_waiting(bench: Bench) -> None:
     assert transport.take() == POPPED + b"+PONG\r\n"
 
 
+def test_a_client_served_by_one_that_its_own_batch_has_served_goes_on(bench: Bench) -> None:
+    """The element comes back before its batch has returned: what stands behind must not wait for another read."""
+    other, heard = bench.connect()
+    other.dataReceived(BLPOP + encode_command([b"LPUSH", b"back", b"y"]))
+    client, transport = bench.connect()
+    client.dataReceived(encode_command([b"LPUSH", b"list", b"x"]) + encode_command([b"BLPOP", b"back", b"0"]) + PING)
+    assert heard.take() == POPPED + b":1\r\n"
+    assert transport.take() == b":1\r\n*2\r\n$4\r\nback\r\n$1\r\ny\r\n+PONG\r\n"
+    client.dataReceived(PING)
+    assert transport.take() == b"+PONG\r\n"
+
+
+def test_what_a_blocked_client_sent_ahead_is_not_run_when_its_server_becomes_a_replica(bench: Bench) -> None:
+    """Its connection is closed with an error: a write behind that would be lost, or part the histories."""
+    client, transport = bench.connect()
+    client.dataReceived(BLPOP + encode_command([b"SET", b"k", b"v"]))
+    bench.node.replicate_from("10.0.0.1", 6379, "a test")
+    assert transport.take().startswith(b"-UNBLOCKED ")
+    assert transport.ended == "closed"
+    assert bench.node.keyspace.databases[0].data == {}
+
+
 def test_a_blocked_client_is_read_no_further_when_it_sends_too_much_ahead(bench: Bench) -> None:
     """And again when it is served."""
     client, transport = bench.connect()

@@ -46,11 +46,15 @@ class Relaying:
         node.primary.snapshot_ended()
         self.late = self.bench.replica()
         self.replicas = list(node.primary.promised())
-        self.relay = SnapshotRelay(node, self.replicas, MARK)
+        self.over = 0
+        self.relay = SnapshotRelay(node, self.replicas, MARK, self._end)
         self.pipe = Pipe()
         for _, transport in self.peers:
             transport.take()
         self.relay.attach(self.pipe)  # type: ignore[arg-type]
+
+    def _end(self) -> None:
+        self.over += 1
 
     def taken(self) -> list[bytes]:
         """What each of the two was sent since the last call."""
@@ -122,8 +126,10 @@ def test_the_marks_are_sent_when_pipe_and_child_have_ended_in_either_order(relay
     relaying.relay.child_ended(True)
     relaying.relay.received(b"REDIS")
     assert relaying.taken() == [BEGIN + b"REDIS"] * 2
+    assert relaying.over == 0
     relaying.relay.pipe_ended()
     assert relaying.taken() == [MARK] * 2
+    assert relaying.over == 1
 
 
 @pytest.mark.parametrize("pipe_first", [True, False])
@@ -135,6 +141,7 @@ def test_a_child_that_failed_costs_its_replicas_their_connections(relaying: Rela
     assert relaying.taken() == [BEGIN] * 2
     assert [transport.ended for _, transport in relaying.peers] == ["aborted"] * 2
     assert relaying.pipe.is_closed
+    assert relaying.over == 1
     assert not relaying.late[1].ended
     assert all(replica.state is ReplicaState.WAIT_BGSAVE_END for replica in relaying.replicas)
 

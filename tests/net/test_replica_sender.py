@@ -8,6 +8,7 @@ import pytest
 
 from tests.net.support import Bench, Transport
 from txrepl.net.replica_sender import READ_BYTES, ReplicaSender, SnapshotSender
+from txrepl.replication.decisions import EndCause
 from txrepl.replication.replica import Replica
 from txrepl.replication.states import ReplicaState
 
@@ -163,3 +164,14 @@ def test_a_connection_lost_while_a_file_is_sent_is_aborted_and_not_online(sendin
     producer.stopProducing()
     assert replica.state is ReplicaState.SEND_BULK
     assert sending.transport.ended == "aborted"
+
+
+def test_a_file_that_cannot_be_opened_costs_only_its_replica_the_link(sending: Sending, tmp_path: Path) -> None:
+    """Redis's words; the replica does not wait for ever for a bulk that will not come."""
+    replica = bulk(sending)
+    dropped: list[bool] = []
+    replica.outlet.close = lambda *, flush: dropped.append(flush)  # type: ignore[union-attr, method-assign]
+    sending.sender.send_file(str(tmp_path / "gone.rdb"), 5)
+    assert dropped == [False]
+    assert replica.end_cause is EndCause.SNAPSHOT_FAILED
+    assert sending.transport.take() == b""

@@ -375,6 +375,18 @@ def test_the_last_replicas_leaving_does_not_kill_a_child_that_writes_to_disk(ben
 # -- the delay of diskless snapshots --------------------------------------------------------------------------------
 
 
+def test_no_snapshot_is_started_for_a_replica_that_is_being_dropped(bench: Bench) -> None:
+    """Its connection is gone a turn later: until then the child of another snapshot may end."""
+    bench.children.busy = True
+    bench.children.to_sockets = True
+    bench.ask()
+    bench.primary.drop_all()
+    bench.feed.close_backlog()
+    bench.children.busy = False
+    bench.primary.snapshot_ended()
+    assert bench.children.started == []
+
+
 def test_a_diskless_snapshot_waits_for_more_replicas(bench: Bench) -> None:
     """From the first that came on; all who came within the delay share it."""
     bench.settings.diskless_delay_s = 5

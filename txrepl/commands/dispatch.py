@@ -199,9 +199,11 @@ class Dispatcher:
 
     def _release(self) -> None:
         """Let those go on who were unblocked while commands were run: one session's commands end before another's."""
-        while self._released:
-            self._released.pop(0).outlet.resume()
-        self._serving = False
+        try:
+            while self._released:
+                self._released.pop(0).outlet.resume()
+        finally:
+            self._serving = False
 
     def _long_way(self, session: Session, argv: list[bytes]) -> Reply:
         """Run one request with every check; the reply as the client is to see it."""
@@ -479,6 +481,7 @@ class Dispatcher:
         for session in list(self.waiters.sessions.values()):
             if session.waiting is not None and session.waiting.kind == "pause":
                 continue
+            session.flags |= CLOSING  # what it sent ahead is not run any more
             self.unblock(session, error)
             self.server.disconnect(session)
 

@@ -252,7 +252,7 @@ def role(s: Session, argv: list[bytes]) -> Reply:
     if server.link.host:
         return _replica_role(server.link, history.offset)
     replicas: list[Reply] = [
-        [replica.host.encode(), b"%d" % replica.port, b"%d" % replica.ack_offset]
+        [replica.host.encode("utf-8", "surrogateescape"), b"%d" % replica.port, b"%d" % replica.ack_offset]
         for replica in server.primary.replicas.values()
         if replica.is_online
     ]

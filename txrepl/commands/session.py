@@ -322,7 +322,7 @@ class Session:
         self.proto: int = 2
         self.flags: int = 0
         self.queue: list[list[bytes]] = []
-        self.watched: list[tuple[int, bytes]] = []
+        self.watched: dict[tuple[int, bytes], None] = {}
         self.channels: set[bytes] | None = None
         self.patterns: set[bytes] | None = None
         self.shard_channels: set[bytes] | None = None
@@ -355,7 +355,7 @@ class Session:
         """WATCH a key of the selected database: a change of it breaks the next EXEC."""
         place = (self.db.number, key)
         if place not in self.watched:
-            self.watched.append(place)
+            self.watched[place] = None
             self.db.watched.setdefault(key, {})[self.number] = self._break_watch
 
     def _break_watch(self) -> None:
@@ -368,7 +368,7 @@ class Session:
             watched[key].pop(self.number, None)
             if not watched[key]:
                 del watched[key]
-        self.watched = []
+        self.watched = {}
         self.flags &= ~WATCH_BROKEN
 
     @property

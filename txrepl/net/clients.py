@@ -117,6 +117,13 @@ class Client(protocol.Protocol):
     # -- running requests
 
     def _run(self, session: Session, batch: list[list[bytes]]) -> None:
+        """Run requests until one blocks or closes the connection; the rest are queued."""
+        self._run_batch(session, batch)
+        while self._queue and not session.flags & BLOCKED:  # blocked, and served before its batch had returned
+            batch, self._queue = self._queue, []
+            self._run_batch(session, batch)
+
+    def _run_batch(self, session: Session, batch: list[list[bytes]]) -> None:
         out = self._out
         self._running = True
         try:

@@ -42,11 +42,13 @@ class SnapshotRelay:
     Parameters:
         replicas: who it is for.
         mark: 40 random bytes that end it.
+        over: called once nothing of it is left to pass on, well or not.
     """
 
-    def __init__(self, node: Node, replicas: list[Replica], mark: bytes) -> None:
+    def __init__(self, node: Node, replicas: list[Replica], mark: bytes, over: Callable[[], None]) -> None:
         self._node = node
         self._mark = mark
+        self._over = over
         self._all = list(replicas)
         self._behind: set[int] = set()
         self._pipe: PipeReader | None = None
@@ -113,6 +115,7 @@ class SnapshotRelay:
             for replica in self.replicas:
                 self._node.log("warning", "SYNC failed. BGSAVE child returned an error")
                 replica.drop(EndCause.SNAPSHOT_FAILED)
+            self._over()
             return
         if not self._pipe_done or self._child_ok is None:
             return
@@ -122,13 +125,13 @@ class SnapshotRelay:
             outlet.write(self._mark)
             outlet.end_bulk()
             self._node.primary.snapshot_streamed(replica)
+        self._over()
 
 
 class SnapshotStream:
     """A snapshot on its way from the child's pipe to a reader that is no replica.
 
     Parameters:
-        received: called with bytes of the RDB.
         ended: called once: True if the RDB is whole.
         kill: ends the child.
 
@@ -136,11 +139,8 @@ class SnapshotStream:
         pipe: the child's; set once it is forked.
     """
 
-    def __init__(
-        self, received: Callable[[bytes], None], ended: Callable[[bool], None], kill: Callable[[], None]
-    ) -> None:
+    def __init__(self, ended: Callable[[bool], None], kill: Callable[[], None]) -> None:
         self.pipe: PipeReader | None = None
-        self._received = received
         self._ended = ended
         self._kill = kill
         self._pipe_done = False

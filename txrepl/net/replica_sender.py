@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txrepl.node import Node
+from txrepl.replication.decisions import EndCause
 from txrepl.replication.replica import Replica
 
 READ_BYTES: Final = 64 * 1024
@@ -43,8 +44,13 @@ class ReplicaSender:
         self._producing = False
 
     def send_file(self, path: str, size_bytes: int) -> None:
-        """Send `$size` and the file, then tell the primary."""
-        file = open(path, "rb")  # noqa: SIM115 - closed when the transfer ends
+        """Send `$size` and the file, then tell the primary; if it cannot be opened, the replica is dropped."""
+        try:
+            file = open(path, "rb")  # noqa: SIM115 - closed when the transfer ends
+        except OSError as error:
+            self._node.log("warning", f"SYNC failed. Can't open/stat DB after BGSAVE: {error.strerror}")
+            self._replica.drop(EndCause.SNAPSHOT_FAILED)
+            return
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self._transport.write(self._counted(b"$%d\r\n" % size_bytes))
         transfer = SnapshotSender().beginFileTransfer(file, self._transport, self._counted)

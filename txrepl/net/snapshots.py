@@ -31,8 +31,7 @@ class SnapshotShell:
     """Makes a node's snapshots, one at a time.
 
     Attributes:
-        busy: a child is at work.
-        to_sockets: it writes for the replicas' connections.
+        to_sockets: the present one goes to connections, of replicas or of others.
     """
 
     def __init__(self, node: Node, reactor: Any) -> None:
@@ -41,8 +40,12 @@ class SnapshotShell:
         self._pid = 0
         self._ended: Callable[[bool], None] | None = None
         self._relay: SnapshotRelay | None = None
-        self.busy = False
         self.to_sockets = False
+
+    @property
+    def busy(self) -> bool:
+        """A child is at work, or what it has written is still on its way to replicas: until then they wait for it."""
+        return bool(self._pid) or self._relay is not None
 
     @property
     def path(self) -> str:
@@ -132,8 +135,13 @@ class SnapshotShell:
             node.log("child", "DB saved on disk")
 
         def ended(ok: bool) -> None:
+            try:
+                size_bytes = os.path.getsize(path) if ok else 0
+            except OSError as error:
+                node.log("warning", f"SYNC failed. Can't open/stat DB after BGSAVE: {error.strerror}")
+                ok = False
             if ok:
-                node.primary.snapshot_saved(path, os.path.getsize(path))
+                node.primary.snapshot_saved(path, size_bytes)
             else:
                 node.primary.snapshot_failed()
             if os.path.exists(path):
@@ -145,21 +153,21 @@ class SnapshotShell:
 
     def _start_relayed(self, replicas: list[Replica], kind: SnapshotKind) -> None:
         node = self._node
-        relay = SnapshotRelay(node, replicas, node.random_id().encode())
 
-        def ended(ok: bool) -> None:
+        def over() -> None:
             self._relay = None
-            relay.child_ended(ok)
+            self.to_sockets = False
             node.primary.snapshot_ended()
 
-        pipe = self._fork_to_pipe(kind, relay.received, relay.pipe_ended, ended)
+        relay = SnapshotRelay(node, replicas, node.random_id().encode(), over)
+        pipe = self._fork_to_pipe(kind, relay.received, relay.pipe_ended, relay.child_ended)
         self._relay = relay
         relay.attach(pipe)
         node.log("notice", f"Background RDB transfer started by pid {self._pid}")
 
     def start_stream(self, received: Callable[[bytes], None], ended: Callable[[bool], None]) -> SnapshotFlow:
         """Fork a child that writes for a reader of our own (see `SaveHost`)."""
-        stream = SnapshotStream(received, ended, self.kill)
+        stream = SnapshotStream(ended, self.kill)
 
         def child_ended(ok: bool) -> None:
             stream.child_ended(ok)
@@ -239,7 +247,6 @@ class SnapshotShell:
         stats.forks += 1
         stats.last_fork_us = int((time.perf_counter() - started) * 1_000_000)
         self._node.saver.forked(self._node.now(), to_file=not to_sockets)
-        self.busy = True
         self.to_sockets = to_sockets
         self._ended = ended
         PipeReader(self._reactor, alive, lambda _: None, self._child_ended)
@@ -258,8 +265,7 @@ class SnapshotShell:
             kind = kind.removeprefix("RDB ")
             self._node.log("warning", f"Background {kind} error")
         self._node.saver.exited(self._node.now())
-        self.busy = False
-        self.to_sockets = False
+        self.to_sockets = self._relay is not None
         self._pid = 0
         ended, self._ended = self._ended, None
         if ended is not None:

@@ -80,6 +80,7 @@ class Roles:
         """Follow another primary, without connecting to it yet."""
         core, link = self._core, self._link
         was_primary = not link.host
+        core.propagation.flush()  # what a transaction has written before the REPLICAOF in it
         core.settle_guard("another primary is followed")
         self._following.drop_link()
         core.dispatcher.disconnect_blocked(CommandError(UNBLOCKED))

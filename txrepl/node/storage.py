@@ -117,11 +117,11 @@ class Storage:
         version = loader.fact(b"redis-ver") or loader.fact(b"valkey-ver")
         if version:
             log("notice", f"Loading RDB produced by version {version}")
-        made, memory = loader.fact(b"ctime"), loader.fact(b"used-mem")
-        if made.isdigit():
-            log("notice", f"RDB age {max(0, core.now() // 1000 - int(made))} seconds")
-        if memory.isdigit():
-            log("notice", f"RDB memory usage when created {int(memory) / 1024 / 1024:.2f} Mb")
+        made_s, memory_bytes = loader.number(b"ctime"), loader.number(b"used-mem")
+        if made_s is not None:
+            log("notice", f"RDB age {max(0, core.now() // 1000 - made_s)} seconds")
+        if memory_bytes is not None:
+            log("notice", f"RDB memory usage when created {memory_bytes / 1024 / 1024:.2f} Mb")
         keys, expired = loader.keys_loaded, len(loader.expired)
         log("notice", f"Done loading RDB, keys loaded: {keys}, keys expired: {expired}.")
         saver.loaded_keys = loader.keys_loaded
@@ -178,20 +178,20 @@ class Storage:
         core, feed = self._core, self._core.feed
         self.note_load(loader)
         replid = loader.fact(b"repl-id")
-        offset_text = loader.fact(b"repl-offset")
-        if len(replid) != 40 or not offset_text.isdigit():
+        offset = loader.number(b"repl-offset")
+        if len(replid) != 40 or offset is None:
             return
-        feed.timeline.begin(core.now(), int(offset_text))
+        feed.timeline.begin(core.now(), offset)
         history = feed.history
         if core.link.host:
-            history.adopt(replid, int(offset_text))
+            history.adopt(replid, offset)
             core.link.stream_db = loader.stream_database
             core.link.resumable = True
             core.log("notice", "Using the replication ID and offset of the RDB file for a partial resynchronization.")
             return
         history.replid2 = replid
-        history.second_offset = int(offset_text) + 1
-        history.offset = int(offset_text)
+        history.second_offset = offset + 1
+        history.offset = offset
         feed.open_backlog(core.settings.backlog_bytes)
         feed.selected_db = -1
         for number, key in loader.expired:

@@ -252,14 +252,19 @@ class Loader(Sink):
         """An AUX field as text, empty if the file has none."""
         return self.facts.get(name, b"").decode("ascii", "replace")
 
+    def number(self, name: bytes) -> int | None:
+        """An AUX field that is a number from 0 to 2^63 - 1; None if the file has none, or no such number there."""
+        text = self.fact(name)
+        return int(text) if text.isdigit() and len(text) < 20 and int(text) < 2**63 else None
+
     @property
     def stream_database(self) -> int:
         """The database that the stream has selected where the RDB was made, 0 if it does not say.
 
         A replica in a chain forwards its primary's bytes: what follows its snapshot need not begin with a SELECT.
         """
-        text = self.fact(b"repl-stream-db")
-        return int(text) if text.isdigit() and int(text) < len(self.keyspace.databases) else 0
+        database = self.number(b"repl-stream-db") or 0
+        return database if database < len(self.keyspace.databases) else 0
 
     def aux(self, name: bytes, value: bytes) -> None:
         """Keep an AUX field."""

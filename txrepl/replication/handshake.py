@@ -121,8 +121,8 @@ async def introduce(
     await _pong(wire, log)
     if introduction.password:
         step(LinkState.SEND_AUTH)
-        user = (introduction.user.encode(),) if introduction.user else ()
-        wire.send(b"AUTH", *user, introduction.password.encode())
+        user = (introduction.user.encode("utf-8", "surrogateescape"),) if introduction.user else ()
+        wire.send(b"AUTH", *user, introduction.password.encode("utf-8", "surrogateescape"))
         step(LinkState.RECEIVE_AUTH)
         await _authenticated(wire)
     step(LinkState.SEND_PORT)
@@ -131,7 +131,7 @@ async def introduce(
     await _tolerated(wire, log, "REPLCONF listening-port")
     if introduction.address:
         step(LinkState.SEND_IP)
-        wire.send(b"REPLCONF", b"ip-address", introduction.address.encode())
+        wire.send(b"REPLCONF", b"ip-address", introduction.address.encode("utf-8", "surrogateescape"))
         step(LinkState.RECEIVE_IP)
         await _tolerated(wire, log, "REPLCONF ip-address")
     step(LinkState.SEND_CAPA)

@@ -262,8 +262,12 @@ class Primary:
     # -- snapshots ----------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[Replica]:
-        """The replicas that wait for a snapshot to start."""
-        return [replica for replica in self.replicas.values() if replica.state is ReplicaState.WAIT_BGSAVE_START]
+        """The replicas that wait for a snapshot to start, but for those whose connection is being closed."""
+        return [
+            replica
+            for replica in self.replicas.values()
+            if replica.state is ReplicaState.WAIT_BGSAVE_START and replica.end_cause is None
+        ]
 
     @property
     def is_snapshot_under_way(self) -> bool:
