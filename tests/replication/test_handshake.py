@@ -100,6 +100,14 @@ def test_a_password_without_a_user_is_the_default_users() -> None:
     assert script.sent[1] == (b"AUTH", b"s3 cret")
 
 
+def test_names_and_passwords_that_are_no_text_are_sent_byte_for_byte() -> None:
+    """As the configuration holds them."""
+    script = Script(list(ANSWERS))
+    script.run(replace(FULL, user="u\udcfe", password="p\udcff", address="a\udcfd"))
+    assert script.sent[1] == (b"AUTH", b"u\xfe", b"p\xff")
+    assert (b"REPLCONF", b"ip-address", b"a\xfd") in script.sent
+
+
 @pytest.mark.parametrize("before", range(7))
 def test_empty_lines_are_a_sign_of_life_at_every_step(before: int) -> None:
     """A primary that is busy sends them while we wait."""

@@ -68,6 +68,7 @@ class Job:
         self.started_ms = started_ms
         self.ended_ms: int | None = None
         self.running: Deferred[None] | None = None
+        self.is_cancelled = False
 
 
 class Compare(Handlers):
@@ -114,6 +115,7 @@ class Compare(Handlers):
         query_of(request)
         job = self._job(number)
         if job.running is not None and job.ended_ms is None:
+            job.is_cancelled = True
             job.running.cancel()
         else:
             del self._jobs[job.number]
@@ -162,6 +164,8 @@ class Compare(Handlers):
         except (CancelledError, ConnectingCancelledError):
             comparison.phase = Phase.CANCELLED
         finally:
+            if job.is_cancelled:  # the end of an attempt to connect may look like any failure
+                comparison.phase, comparison.error = Phase.CANCELLED, ""
             peer.close()
             job.ended_ms = self.node.now()
 
