@@ -38,7 +38,10 @@ setup(
     # Stated although it is the default: it makes an editable install put this directory itself on sys.path.
     # A finder that maps single packages would take the name twisted.plugins away from Twisted's own.
     package_dir={"": "."},
-    package_data={"": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.svg"]},
+    package_data={
+        "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.svg"],
+        "txrepl.admin": ["static/*"],  # a directory that is no package
+    },
     zip_safe=False,
     install_requires=[
         "twisted>=24.3",

@@ -5,7 +5,9 @@ What the page does is shown by a browser, in tests/browser.
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.admin.support import Answer, Bench
 from txrepl.admin.openapi import ROUTES
 from txrepl.admin.static_files import POLICY, files
 
+ROOT = Path(__file__).resolve().parents[2]
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 NAMES = sorted(files())
@@ -103,6 +106,16 @@ def test_all_that_the_page_names_is_there() -> None:
     named = re.findall(r'(?:src|href)="/static/([^"]+)"', page) + re.findall(r'from "\./([^"]+)"', scripts())
     assert "dashboard.js" in named
     assert {*named, "index.html"} == set(NAMES)
+
+
+def test_every_file_is_installed_with_the_package() -> None:
+    """`static/` is no package, so setup.py names its files as those of the package that it lies in."""
+    tree = ast.walk(ast.parse((ROOT / "setup.py").read_text("utf-8")))
+    (named,) = (one.value for one in tree if isinstance(one, ast.keyword) and one.arg == "package_data")
+    package = ROOT / "txrepl" / "admin"
+    patterns = ast.literal_eval(named)["txrepl.admin"]
+    installed = {found.relative_to(package).as_posix() for pattern in patterns for found in package.glob(pattern)}
+    assert installed == {f"static/{name}" for name in NAMES}
 
 
 def test_the_page_has_nothing_inline_and_names_no_other_place() -> None:
