@@ -8,6 +8,7 @@ Follows the type interfaces of Redis's `config.c`; the refusal texts are Redis's
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -53,7 +54,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Kind(Generic[T]):
+class Kind(ABC, Generic[T]):
     """What all kinds share.
 
     `multi` kinds take any number of words on a line of the file, and split the one argument of
@@ -64,6 +65,7 @@ class Kind(Generic[T]):
     def multi(self) -> bool:
         return False
 
+    @abstractmethod
     def parse(self, words: Sequence[str], current: T) -> T:
         """The value that the words spell.
 
@@ -73,11 +75,10 @@ class Kind(Generic[T]):
         Raises:
             ConfigError: with Redis's reason, without the directive's name.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, value: T) -> str:
         """The text that CONFIG GET gives."""
-        raise NotImplementedError
 
     def lines(self, value: T, default: T) -> list[Line]:
         """The lines that CONFIG REWRITE keeps; none means that the file must not mention it."""

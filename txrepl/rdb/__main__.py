@@ -11,6 +11,7 @@ import csv
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
@@ -64,7 +65,7 @@ class Selection:
         return self._matches is None and self._db is None and self._type is None
 
 
-class Printer(Sink):
+class Printer(Sink, ABC):
     """Base of the formats: knows the database, asks the selection."""
 
     def __init__(self, selection: Selection, out: BinaryIO) -> None:
@@ -79,9 +80,9 @@ class Printer(Sink):
         if self.selection.wants(self.db, key, value):
             self.show(key, value, expire_ms)
 
+    @abstractmethod
     def show(self, key: bytes, value: Value, expire_ms: int | None) -> None:
         """Print a key that was selected."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Print what comes after the last key."""

@@ -8,6 +8,7 @@ may hold: Redis skips such a key in a file and refuses it in RESTORE.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from math import isnan
@@ -26,11 +27,12 @@ MAX_DEADLINE_MS: Final = (1 << 48) - 1
 """The latest field deadline of Redis 7.4 (`EB_EXPIRE_TIME_MAX`)."""
 
 
-class Builder:
+class Builder(ABC):
     """A value on its way in."""
 
     __slots__ = ()
 
+    @abstractmethod
     def run(self, cursor: Cursor) -> Value | None:
         """Read to the value's end, committing element by element; None if the collection is empty.
 
@@ -38,7 +40,6 @@ class Builder:
             NeedMore: bytes are missing; call again when there are more.
             RdbError: the value is corrupt.
         """
-        raise NotImplementedError
 
 
 class _ListBuilder(Builder):
