@@ -81,6 +81,11 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
                 "client|setname",
             )
         },
+        **{
+            (f"cluster|{name}", FLAGS): "allowed while loading since Valkey 8"
+            for name in ("info", "myid", "nodes", "shards", "slots")
+        },
+        ("cluster|replicate", ARITY): "NO ONE since Valkey 9",
         ("sinterstore", KEYS): "Valkey tells that the destination is overwritten",
         ("georadius", KEYS): _STORED,
         ("georadiusbymember", KEYS): _STORED,
@@ -92,7 +97,7 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
 """(name, element) → why ours is another than the live server's."""
 
 NEWER: dict[str, set[str]] = {
-    "redis70": {"client|setinfo", "client|no-touch", "waitaof"},
+    "redis70": {"client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"},
     "valkey9": set(),
 }
 """Commands of ours that the live server does not have."""

@@ -98,6 +98,35 @@ SHUTDOWN ABORT
 SHUTDOWN ABORT NOW
 SHUTDOWN SAVE NOSAVE ABORT
 LOLWUT VERSION x
+LOLWUT VERSION 5 x
+LOLWUT VERSION 6 3 x
+CLUSTER
+CLUSTER INFO
+CLUSTER SLOTS
+CLUSTER NODES
+CLUSTER MYID
+CLUSTER SHARDS
+CLUSTER LINKS
+CLUSTER HELP
+CLUSTER HELP x
+CLUSTER FOO
+CLUSTER KEYSLOT
+CLUSTER KEYSLOT a
+CLUSTER COUNTKEYSINSLOT 1
+CLUSTER MYSHARDID
+CLUSTER RESET HARD
+ASKING
+READONLY
+READWRITE
+READONLY x
+MODULE
+MODULE FOO
+MODULE LIST
+MODULE LOAD
+MODULE LOAD /x
+MODULE LOADEX /x
+MODULE UNLOAD x
+BGREWRITEAOF x
 CONFIG
 CONFIG GET
 CONFIG FOO
@@ -243,10 +272,15 @@ SILENT = ("CLIENT REPLY SKIP", "PING dropped", "CLIENT REPLY OFF")
 OTHERWISE: dict[str, dict[str, str]] = {
     "redis70": {
         "HELLO 2": "without a password: the text named no <proto> before 7.2",
+        "CLUSTER MYSHARDID": "since 7.2",
     },
     "valkey9": {
         "COMMAND INFO config|get": "no subcommands are an array in RESP3, where Redis says a set",
         "SAVE": "inside a transaction: the text names the command",
+        "CLUSTER KEYSLOT a": "answered without a cluster too, since Valkey 9",
+        "READONLY": "accepted without a cluster, since Valkey 8",
+        "READWRITE": "accepted without a cluster, since Valkey 8",
+        "MODULE LIST": "Lua is a module that is built in",
     },
 }
 """Commands to which the live server has another answer than Redis 7.2, and why."""
@@ -302,7 +336,7 @@ def _comparable(line: str, raw: bytes) -> bytes:
     return raw
 
 
-@pytest.mark.parametrize("container", ["CLIENT", "CONFIG", "COMMAND", "DEBUG"])
+@pytest.mark.parametrize("container", ["CLIENT", "CONFIG", "COMMAND", "DEBUG", "MODULE"])
 def test_help_has_redis_frame(container: str, ours: RealServer) -> None:
     """HELP begins and ends as Redis's does."""
     with start("redis70") as live:

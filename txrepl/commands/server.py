@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from txrepl import __version__
 from txrepl.commands.arguments import integer
 from txrepl.commands.session import Blocked, Session
 from txrepl.commands.table import Family
-from txrepl.config import PRESENTED_VERSION
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.database import Database
-from txrepl.resp.replies import NO_REPLY, OK, Reply, Verbatim
+from txrepl.resp.replies import NO_REPLY, OK, Reply
 
 family = Family("server")
 
@@ -187,6 +185,18 @@ def bgsave(s: Session, argv: list[bytes]) -> Reply:
 
 
 @family.command(
+    "bgrewriteaof",
+    1,
+    "admin noscript no_async_loading",
+    since="1.0.0",
+    summary="Would rewrite the append-only file; there is none here.",
+)
+def bgrewriteaof(s: Session, argv: list[bytes]) -> Reply:
+    """BGREWRITEAOF: an error, where Redis would write a file that nobody here could load."""
+    raise CommandError("ERR txrepl writes no append-only file, so that there is none to rewrite. Use BGSAVE")
+
+
+@family.command(
     "shutdown",
     -1,
     "admin noscript loading stale no_multi allow_busy",
@@ -209,18 +219,3 @@ def shutdown(s: Session, argv: list[bytes]) -> Reply:
     wants_save = True if b"save" in words else False if b"nosave" in words else None
     waits = s.server.shut_down(save=wants_save, now=b"now" in words, force=b"force" in words)
     return Blocked([], 0, kind="shutdown") if waits else NO_REPLY
-
-
-@family.command(
-    "lolwut",
-    -1,
-    "readonly fast",
-    since="5.0.0",
-    summary="Tells the version.",
-    complexity="",
-)
-def lolwut(s: Session, argv: list[bytes]) -> Reply:
-    """LOLWUT [VERSION version …]."""
-    if len(argv) > 2 and argv[1].lower() == b"version":
-        integer(argv[2])
-    return Verbatim(f"Redis ver. {PRESENTED_VERSION} (txrepl {__version__})\n".encode())

@@ -266,7 +266,7 @@ _SECURITY: Final = (
     Spec("acl-pubsub-default", Choice(("allchannels", "resetchannels")), "resetchannels", honoured=False),
     Spec("enable-protected-configs", _ALLOWED, "no", mutable=False),
     Spec("enable-debug-command", _ALLOWED, "no", mutable=False),
-    Spec("enable-module-command", _ALLOWED, "no", mutable=False, honoured=False),
+    Spec("enable-module-command", _ALLOWED, "no", mutable=False),
 )
 
 _NO_LIMIT: Final = "memory is not limited and no key is evicted"
