@@ -96,8 +96,16 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
 }
 """(name, element) → why ours is another than the live server's."""
 
+_FIELD_DEADLINES = {
+    *("hexpire", "hpexpire", "hexpireat", "hpexpireat", "hpersist", "httl", "hpttl", "hexpiretime", "hpexpiretime"),
+    *("hsetex", "hgetex", "hgetdel"),
+}
+
 NEWER: dict[str, set[str]] = {
-    "redis70": {"client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"},
+    "redis70": {
+        *("client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"),
+        *_FIELD_DEADLINES,
+    },
     "valkey9": set(),
 }
 """Commands of ours that the live server does not have."""

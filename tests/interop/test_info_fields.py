@@ -39,6 +39,8 @@ NEWER = frozenset(
         "listener0",
         "total_blocking_keys",
         "total_blocking_keys_on_nokey",
+        # of Valkey 9
+        "expired_fields",
         # its own
         "python_version",
         "txrepl_version",

@@ -47,7 +47,7 @@ def _keyspace(deadlines: bool) -> Keyspace:
     for number in range(7):
         value = HashValue({b"f": b"v"}, {b"f": 4_102_444_800_000} if deadlines else None)
         keyspace.databases[number].put(b"hash %d" % number, value)
-    keyspace.has_field_deadlines = deadlines
+        keyspace.databases[number].heed(b"hash %d" % number, value)
     return keyspace
 
 
@@ -63,7 +63,7 @@ def test_without_deadlines_one_snapshot_suits_all_readers() -> None:
 def test_with_streams_who_reads_their_counters_shares_a_snapshot_that_has_them() -> None:
     """Version 11 for whoever says that it reads it, 9 for the others."""
     keyspace = _keyspace(deadlines=False)
-    keyspace.heed(StreamValue())
+    keyspace.databases[0].heed(b"s", StreamValue())
     kinds = {reads: suited(keyspace, SnapshotKind(reads)) for reads in Reads}
     assert kinds.pop(Reads.PORTABLE) == SnapshotKind()
     assert set(kinds.values()) == {SnapshotKind(Reads.VERSION_11)}
@@ -83,8 +83,16 @@ def test_with_deadlines_each_reader_has_its_version_and_the_others_an_objection(
 
 
 def test_the_objection_ends_with_the_last_hash_that_had_deadlines() -> None:
-    """The note that there are such hashes is renewed when somebody asks."""
+    """Deleted, written over, or without deadlines now: what is left is named, and nothing when nothing is left."""
     keyspace = _keyspace(deadlines=True)
-    keyspace.clear()
+    for number in range(3):
+        keyspace.databases[number].remove(b"hash %d" % number)
+    keyspace.databases[3].put(b"hash 3", b"a string")
+    value = keyspace.databases[4].read_hash(b"hash 4")
+    assert value is not None and value.drop_deadline(b"f")
+    keyspace.databases[4].heed(b"hash 4", value)
+    assert objection(keyspace, SnapshotKind()).endswith("deadlines: 'hash 5' (db 5), 'hash 6' (db 6)")
+    for number in (5, 6):
+        keyspace.databases[number].clear()
     assert objection(keyspace, SnapshotKind()) == ""
     assert not keyspace.has_field_deadlines

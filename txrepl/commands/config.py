@@ -101,7 +101,7 @@ def config_resetstat(s: Session, argv: list[bytes]) -> Reply:
     server = s.server
     server.stats.reset()
     keyspace = s.keyspace
-    keyspace.hits = keyspace.misses = keyspace.expired_keys = 0
+    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = 0
     primary = server.primary
     primary.full_syncs = primary.partial_ok = primary.partial_err = 0
     for command in server.table.commands.values():

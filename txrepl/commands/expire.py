@@ -22,10 +22,14 @@ family = Family("generic")
 _CONDITIONS: Final = frozenset((b"nx", b"xx", b"gt", b"lt"))
 
 
-def _conditions(argv: list[bytes]) -> set[bytes]:
-    """NX, XX, GT and LT of an EXPIRE (`parseExtendedExpireArgumentsOrReply`)."""
+def conditions(words: list[bytes]) -> set[bytes]:
+    """NX, XX, GT and LT of an EXPIRE (`parseExtendedExpireArgumentsOrReply`).
+
+    Raises:
+        CommandError: another word, or two that exclude each other.
+    """
     found: set[bytes] = set()
-    for word in argv[3:]:
+    for word in words:
         option = word.lower()
         if option not in _CONDITIONS:
             raise CommandError(b"ERR Unsupported option " + word)
@@ -37,7 +41,7 @@ def _conditions(argv: list[bytes]) -> set[bytes]:
     return found
 
 
-def _refused(conditions: set[bytes], current_ms: int | None, when_ms: int) -> bool:
+def refused(conditions: set[bytes], current_ms: int | None, when_ms: int) -> bool:
     """Whether a condition forbids the deadline; no deadline counts as one at infinity."""
     if current_ms is None:
         return b"xx" in conditions or b"gt" in conditions
@@ -50,14 +54,14 @@ def _refused(conditions: set[bytes], current_ms: int | None, when_ms: int) -> bo
 
 def _expire(s: Session, argv: list[bytes], unit_ms: int, *, relative: bool) -> Reply:
     """All four of the EXPIRE family (`expireGenericCommand`)."""
-    conditions = _conditions(argv) if len(argv) > 3 else None
+    given = conditions(argv[3:]) if len(argv) > 3 else None
     when_ms = integer(argv[2]) * unit_ms
     base_ms = s.keyspace.now_ms if relative else 0
     if not INT64_MIN <= when_ms <= INT64_MAX - base_ms:
         raise CommandError(f"ERR invalid expire time in '{argv[0].decode('latin-1').lower()}' command")
     when_ms += base_ms
     db, key = s.db, argv[1]
-    if db.write(key) is None or (conditions and _refused(conditions, db.expires.get(key), when_ms)):
+    if db.write(key) is None or (given and refused(given, db.expires.get(key), when_ms)):
         return 0
     if is_past(s.keyspace, when_ms):
         db.remove(key)

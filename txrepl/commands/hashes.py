@@ -1,22 +1,31 @@
 """The hash commands.
 
-A field may have a deadline of its own; once that has passed, the field reads as gone in every command here. A
-primary deletes it when it is met, and the HDEL goes into the stream before the command that met it; elsewhere
-it is only hidden. Writing a field anew takes its deadline away, counting it up does not.
+A field may have a deadline of its own; once that has passed, the field is hidden from every command here, though
+HLEN still counts it (see `hash_values`). Writing a field anew takes its deadline away, counting it up does not.
+In a hash that has deadlines a command goes into the stream as what came out of it: the time at which a replica
+runs it must not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
-
 from txrepl.commands.arguments import integer
+from txrepl.commands.hash_values import (
+    GENERIC,
+    HASH,
+    KEEP,
+    delete_field,
+    expired_over,
+    hidden_fields,
+    made,
+    put_field,
+    set_field,
+    visible,
+)
 from txrepl.commands.picks import pick, pick_distinct, pick_repeatedly, signed_count
 from txrepl.commands.scan import scan_cursor, scan_members, scan_options
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, key_at
 from txrepl.errors import NOT_A_FLOAT, SYNTAX, CommandError
-from txrepl.keyspace.database import Event, Expiry
 from txrepl.keyspace.longdouble import NotFiniteError, add_long_doubles, parse_long_double
 from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, parse_integer
 from txrepl.keyspace.values import HashValue
@@ -24,116 +33,8 @@ from txrepl.resp.replies import OK, Pairs, Reply
 
 family = Family("hash")
 
-HASH: Final = int(Event.HASH)
-GENERIC: Final = int(Event.GENERIC)
-
-
-# -- deadlines of fields ------------------------------------------------------------------------------------------
-
-
-def _due_fields(s: Session, value: HashValue) -> list[bytes]:
-    """The fields whose deadline has passed, none while the primary's stream is applied."""
-    deadlines = value.deadlines
-    keyspace = s.keyspace
-    if deadlines is None or keyspace.expiry == Expiry.IGNORE:
-        return []
-    now_ms = keyspace.now_ms
-    return [field for field, deadline_ms in deadlines.items() if deadline_ms < now_ms]
-
-
-def _is_due(s: Session, value: HashValue, field: bytes) -> bool:
-    """Whether this field's deadline has passed; never while the primary's stream is applied."""
-    deadlines = value.deadlines
-    keyspace = s.keyspace
-    if deadlines is None or keyspace.expiry == Expiry.IGNORE:
-        return False
-    deadline_ms = deadlines.get(field)
-    return deadline_ms is not None and deadline_ms < keyspace.now_ms
-
-
-def _forget_deadline(value: HashValue, field: bytes) -> None:
-    if value.deadlines is not None and value.deadlines.pop(field, None) is not None and not value.deadlines:
-        value.deadlines = None
-
-
-def _expire_fields(s: Session, key: bytes, value: HashValue, due: Collection[bytes]) -> None:
-    """Take due fields out of the hash; on a primary that is an effect, and an emptied hash stays for the caller."""
-    for field in due:
-        del value.fields[field]
-        _forget_deadline(value, field)
-    if s.keyspace.expiry == Expiry.DELETE:
-        s.keyspace.emit(s.db.number, b"HDEL", key, *due)
-        s.db.changed(key, HASH, b"hexpired", 0)
-
-
-def _delete_if_empty(s: Session, key: bytes, value: HashValue) -> bool:
-    if value.fields:
-        return False
-    s.db.remove(key)
-    s.db.notify(GENERIC, b"del", key)
-    return True
-
-
-def _read(s: Session, key: bytes) -> HashValue | None:
-    """The hash for a command that reads all of it, as if due fields were gone."""
-    value = s.db.read_hash(key)
-    if value is None or value.deadlines is None:
-        return value
-    due = _due_fields(s, value)
-    if not due:
-        return value
-    if s.keyspace.expiry == Expiry.DELETE:
-        _expire_fields(s, key, value, due)
-        return None if _delete_if_empty(s, key, value) else value
-    hidden = set(due)
-    live = HashValue({field: text for field, text in value.fields.items() if field not in hidden})
-    live.large = value.large
-    return live if live.fields else None
-
-
-def _read_field(s: Session, key: bytes, value: HashValue, field: bytes) -> bytes | None:
-    """The field's value for a command that reads it; None if it is absent or due."""
-    if value.deadlines is not None and _is_due(s, value, field):
-        if s.keyspace.expiry == Expiry.DELETE:
-            _expire_fields(s, key, value, [field])
-            _delete_if_empty(s, key, value)
-        return None
-    return value.fields.get(field)
-
-
-def _write_field(s: Session, key: bytes, value: HashValue, field: bytes) -> bytes | None:
-    """The field's value for a command that will write it; None if it is absent or was due."""
-    if value.deadlines is not None and _is_due(s, value, field):
-        _expire_fields(s, key, value, [field])
-        return None
-    return value.fields.get(field)
-
 
 # -- writing ------------------------------------------------------------------------------------------------------
-
-
-def _write(s: Session, key: bytes) -> HashValue:
-    """The hash for a command that will add to it, made if there was none."""
-    value = s.db.write_hash(key)
-    if value is None:
-        value = HashValue()
-        s.db.put(key, value)
-    return value
-
-
-def _put_field(s: Session, value: HashValue, field: bytes, text: bytes) -> None:
-    """Set a field, whatever it held; its deadline stays (`hashTypeSet`)."""
-    fields = value.fields
-    if value.index is not None and field not in fields:
-        fields[field] = text
-        value.index.added(field)
-    else:
-        fields[field] = text
-    if not value.large:
-        limits = s.keyspace.limits
-        longest = limits.hash_value
-        if len(text) > longest or len(field) > longest or len(fields) > limits.hash_entries:
-            value.large = True
 
 
 def _set_pairs(s: Session, argv: list[bytes], name: str) -> int:
@@ -147,15 +48,18 @@ def _set_pairs(s: Session, argv: list[bytes], name: str) -> int:
     if value is None:
         value = HashValue()
         db.put(key, value)
-    before = len(value.fields)
-    for position in range(2, words, 2):
-        field = argv[position]
-        if value.deadlines is not None:
-            before -= field in value.fields and _write_field(s, key, value, field) is None
-            _forget_deadline(value, field)
-        _put_field(s, value, field, argv[position + 1])
+    if value.deadlines is None:
+        keyspace = s.keyspace
+        before = len(value.fields)
+        for position in range(2, words, 2):
+            put_field(keyspace, value, argv[position], argv[position + 1])
+        new = len(value.fields) - before
+    else:
+        outcomes = [set_field(s, key, value, argv[at], argv[at + 1]) for at in range(2, words, 2)]
+        new = sum(is_new for is_new, _ in outcomes)
+        expired_over(s, key, sum(overwritten for _, overwritten in outcomes))
     db.changed(key, HASH, b"hset", words // 2 - 1)
-    return len(value.fields) - before
+    return new
 
 
 @family.command(
@@ -198,12 +102,45 @@ def hmset(s: Session, argv: list[bytes]) -> Reply:
 def hsetnx(s: Session, argv: list[bytes]) -> Reply:
     """HSETNX key field value"""
     _, key, field, text = argv
-    value = _write(s, key)
-    if _write_field(s, key, value, field) is not None:
+    value = made(s, key)
+    if visible(s.keyspace, value, field) is not None:
         return 0
-    _put_field(s, value, field, text)
+    if value.deadlines is None:
+        put_field(s.keyspace, value, field, text)
+    else:
+        _, overwritten = set_field(s, key, value, field, text)
+        expired_over(s, key, overwritten)
+        s.propagate(b"HSET", *argv[1:])
     s.db.changed(key, HASH, b"hset")
     return 1
+
+
+def _count_to(
+    s: Session, argv: list[bytes], value: HashValue | None, result: bytes, *, event: bytes, verbatim: bool
+) -> None:
+    """Store what a field was counted up to; the field keeps its deadline.
+
+    Parameters:
+        value: the hash, None if it has to be made.
+        verbatim: a hash without deadlines needs no other command in the stream than the one being run.
+    """
+    _, key, field, _ = argv
+    if value is None:
+        value = made(s, key)
+    if value.deadlines is None:
+        put_field(s.keyspace, value, field, result)
+        if not verbatim:
+            s.propagate(b"HSET", key, field, result)
+    else:
+        is_seen = visible(s.keyspace, value, field) is not None
+        _, overwritten = set_field(s, key, value, field, result, deadline_ms=KEEP if is_seen else None)
+        expired_over(s, key, overwritten)
+        deadline_ms = None if value.deadlines is None else value.deadlines.get(field)
+        if deadline_ms is None:
+            s.propagate(b"HSET", key, field, result)
+        else:
+            s.propagate(b"HSETEX", key, b"PXAT", b"%d" % deadline_ms, b"FIELDS", b"1", field, result)
+    s.db.changed(key, HASH, event)
 
 
 @family.command(
@@ -219,15 +156,14 @@ def hincrby(s: Session, argv: list[bytes]) -> Reply:
     _, key, field, by = argv
     increment = integer(by)
     value = s.db.write_hash(key)
-    old = None if value is None else _write_field(s, key, value, field)
+    old = None if value is None else visible(s.keyspace, value, field)
     number = 0 if old is None else parse_integer(old)
     if number is None:
         raise CommandError("ERR hash value is not an integer")
     number += increment
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    _put_field(s, _write(s, key) if value is None else value, field, b"%d" % number)
-    s.db.changed(key, HASH, b"hincrby")
+    _count_to(s, argv, value, b"%d" % number, event=b"hincrby", verbatim=True)
     return number
 
 
@@ -248,20 +184,14 @@ def hincrbyfloat(s: Session, argv: list[bytes]) -> Reply:
     except NotFiniteError:
         raise CommandError("ERR value is NaN or Infinity") from None
     value = s.db.write_hash(key)
-    old = None if value is None else _write_field(s, key, value, field)
+    old = None if value is None else visible(s.keyspace, value, field)
     try:
         total = add_long_doubles(b"0" if old is None else old, by)
     except NotFiniteError:
         raise CommandError("ERR increment would produce NaN or Infinity") from None
     if total is None:
         raise CommandError("ERR hash value is not a float")
-    if value is None:
-        value = _write(s, key)
-    _put_field(s, value, field, total)
-    s.db.changed(key, HASH, b"hincrbyfloat")
-    if value.deadlines is None or field not in value.deadlines:
-        # HSET would take the deadline away at the replicas; HINCRBYFLOAT itself keeps it there too.
-        s.propagate(b"HSET", key, field, total)
+    _count_to(s, argv, value, total, event=b"hincrbyfloat", verbatim=False)
     return total
 
 
@@ -281,14 +211,11 @@ def hdel(s: Session, argv: list[bytes]) -> Reply:
     value = db.write_hash(key)
     if value is None:
         return 0
-    removed = 0
-    for field in argv[2:]:
-        if value.deadlines is not None:
-            if _write_field(s, key, value, field) is None:
-                continue
-            _forget_deadline(value, field)
-        if value.fields.pop(field, None) is not None:
-            removed += 1
+    if value.deadlines is None:
+        fields = value.fields
+        removed = sum(fields.pop(field, None) is not None for field in argv[2:])
+    else:
+        removed = sum(delete_field(s, key, value, field) for field in argv[2:])
     emptied = not value.fields
     if emptied:
         db.remove(key)
@@ -312,7 +239,7 @@ def hget(s: Session, argv: list[bytes]) -> Reply:
         return None
     if value.deadlines is None:
         return value.fields.get(argv[2])
-    return _read_field(s, argv[1], value, argv[2])
+    return visible(s.keyspace, value, argv[2])
 
 
 @family.command(
@@ -331,7 +258,7 @@ def hmget(s: Session, argv: list[bytes]) -> Reply:
         return [None] * (len(argv) - 2)
     if value.deadlines is None:
         return [*map(value.fields.get, argv[2:])]
-    return [_read_field(s, argv[1], value, field) for field in argv[2:]]
+    return [visible(s.keyspace, value, field) for field in argv[2:]]
 
 
 @family.command(
@@ -340,7 +267,7 @@ def hmget(s: Session, argv: list[bytes]) -> Reply:
 def hexists(s: Session, argv: list[bytes]) -> Reply:
     """HEXISTS key field"""
     value = s.db.read_hash(argv[1])
-    return 0 if value is None or _read_field(s, argv[1], value, argv[2]) is None else 1
+    return 0 if value is None or visible(s.keyspace, value, argv[2]) is None else 1
 
 
 @family.command(
@@ -354,19 +281,30 @@ def hexists(s: Session, argv: list[bytes]) -> Reply:
 def hstrlen(s: Session, argv: list[bytes]) -> Reply:
     """HSTRLEN key field"""
     value = s.db.read_hash(argv[1])
-    text = None if value is None else _read_field(s, argv[1], value, argv[2])
+    text = None if value is None else visible(s.keyspace, value, argv[2])
     return 0 if text is None else len(text)
 
 
 # -- reading all --------------------------------------------------------------------------------------------------
 
 
+def _read(s: Session, key: bytes) -> HashValue | None:
+    """The hash for a command that reads all of it: the very one, or what is to be seen of it."""
+    value = s.db.read_hash(key)
+    if value is None or value.deadlines is None:
+        return value
+    hidden = hidden_fields(s.keyspace, value)
+    if not hidden:
+        return value
+    return HashValue({field: text for field, text in value.fields.items() if field not in hidden})
+
+
 @family.command(
     "hlen", 2, "readonly fast", key_at(1, "RO"), since="2.0.0", summary="Gives the number of fields of a hash."
 )
 def hlen(s: Session, argv: list[bytes]) -> Reply:
-    """HLEN key"""
-    value = _read(s, argv[1])
+    """HLEN key; fields that are hidden but not yet deleted count."""
+    value = s.db.read_hash(argv[1])
     return 0 if value is None else len(value.fields)
 
 
@@ -435,6 +373,8 @@ def hrandfield(s: Session, argv: list[bytes]) -> Reply:
     if value is None:
         return None if count is None else []
     fields, rng = value.fields, s.keyspace.rng
+    if not fields:
+        return None if count is None else []
     if count is None:
         return pick(value, fields, rng)
     if count < 0:
@@ -475,14 +415,11 @@ def hscan(s: Session, argv: list[bytes]) -> Reply:
     if value is None:
         return [b"0", []]
     options = scan_options(argv, 3)
-    due = set(_due_fields(s, value))
-    if due and s.keyspace.expiry == Expiry.DELETE:
-        _expire_fields(s, key, value, due)
-        _delete_if_empty(s, key, value)
+    hidden = hidden_fields(s.keyspace, value)
     cursor, found, value.index = scan_members(value.fields, value.index, value.large, cursor, options)
     fields = value.fields
     pairs: list[Reply] = []
     for field in found:
-        if field not in due:
+        if field not in hidden:
             pairs += (field, fields[field])
     return [b"%d" % cursor, pairs]

@@ -291,6 +291,7 @@ def _stats(server: Server, process: Process) -> Section:
         "sync_partial_ok": str(primary.partial_ok),
         "sync_partial_err": str(primary.partial_err),
         "expired_keys": str(keyspace.expired_keys),
+        "expired_fields": str(keyspace.expired_fields),
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": "0",
         "expire_cycle_cpu_milliseconds": str(stats.expire_cycle_us // 1000),
@@ -459,6 +460,7 @@ def _cluster(server: Server, process: Process) -> Section:
 def _keyspace(server: Server, process: Process) -> Section:
     return {
         f"db{db.number}": f"keys={len(db.data)},expires={len(db.expires)},avg_ttl={_mean_ttl_ms(db)}"
+        + (f",keys_with_volatile_items={len(db.volatile)}" if db.volatile else "")
         for db in server.keyspace.databases
         if db.data or db.expires
     }

@@ -109,6 +109,7 @@ def type_of(s: Session, argv: list[bytes]) -> Reply:
 def _place(db: Database, key: bytes, value: Value, deadline_ms: int | None) -> None:
     """Put a value under a key that is free, with its deadline."""
     db.put(key, value)
+    db.heed(key, value)
     if deadline_ms is not None:
         db.set_expire(key, deadline_ms)
 

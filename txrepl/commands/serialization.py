@@ -110,8 +110,8 @@ def restore_key(s: Session, argv: list[bytes]) -> Reply:
             db.changed(key, Event.GENERIC, b"del")
         return OK
     mark_large(value, s.keyspace.limits)
-    s.keyspace.heed(value)
     db.put(key, value)
+    db.heed(key, value)
     if when_ms:
         db.set_expire(key, when_ms)
         if not options.absolute:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from txrepl.commands.arguments import integer
+from txrepl.commands.hash_values import visible
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, KeySpec, key_at
 from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
@@ -120,7 +121,7 @@ def _referred(db: Database, pattern: bytes, element: bytes) -> bytes | None:
     is_field = bool(arrow and name)
     value = db.read(head + element + (before if is_field else tail))
     if is_field:
-        return value.fields.get(name) if isinstance(value, HashValue) else None
+        return visible(db.keyspace, value, name) if isinstance(value, HashValue) else None
     return value if isinstance(value, bytes) else None
 
 

@@ -254,8 +254,8 @@ def xadd(s: Session, argv: list[bytes]) -> Reply:
     if sum(map(len, entry)) > MOST_NODE_BYTES:
         raise CommandError("ERR Elements are too large to be stored")
     if found is None:
-        s.keyspace.heed(stream)
         db.put(key, stream)
+        db.heed(key, stream)
     limits = s.keyspace.limits
     stream.append(entry_id, entry, limits.stream_node_entries, limits.stream_node_bytes)
     db.changed(key, STREAM, b"xadd")

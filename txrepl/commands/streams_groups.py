@@ -83,8 +83,8 @@ def xgroup_create(s: Session, argv: list[bytes]) -> Reply:
         position = strict_id(start)
     if stream is None:
         stream = StreamValue()
-        s.keyspace.heed(stream)
         s.db.put(key, stream)
+        s.db.heed(key, stream)
         s.db.touch(key)
     if name in stream.groups:
         raise CommandError("BUSYGROUP Consumer Group name already exists")

@@ -113,7 +113,7 @@ class Keyspace:
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
         functions: sources of function libraries, kept for replicas and files.
         has_streams: there may be a stream; who makes one sets it.
-        has_field_deadlines: some hash may have fields that expire; who gives a hash deadlines sets it.
+        expired_fields: how many fields of hashes expired.
         module_aux: (module id, when, payload) of modules' own data, kept alike.
         ready: keys that got elements while clients were blocked on them, in order.
         local_expires: a heap of (deadline, database, key) that clients of a writable replica set, for no primary will
@@ -124,10 +124,10 @@ class Keyspace:
         "databases",
         "dirty",
         "effects",
+        "expired_fields",
         "expired_keys",
         "expiry",
         "functions",
-        "has_field_deadlines",
         "has_streams",
         "hits",
         "lazy_expire",
@@ -156,6 +156,7 @@ class Keyspace:
         self.hits: int = 0
         self.misses: int = 0
         self.expired_keys: int = 0
+        self.expired_fields: int = 0
         self.lazy_expire: bool = False
         self.lazy_user_del: bool = False
         self.lazy_user_flush: bool = False
@@ -163,7 +164,6 @@ class Keyspace:
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
         self.functions: list[bytes] = []
         self.has_streams: bool = False
-        self.has_field_deadlines: bool = False
         self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
         self.local_expires: list[tuple[int, int, bytes]] | None = None
@@ -182,6 +182,8 @@ class Keyspace:
         a.expires, b.expires = b.expires, a.expires
         a.wheel, b.wheel = b.wheel, a.wheel
         a.index, b.index = b.index, a.index
+        a.volatile, b.volatile = b.volatile, a.volatile
+        a.volatile_wheel, b.volatile_wheel = b.volatile_wheel, a.volatile_wheel
 
     def clear(self) -> int:
         """Drop every key of every database; returns how many there were."""
@@ -194,19 +196,29 @@ class Keyspace:
                 if key in mine.data or key in theirs.data:
                     mine.touch(key)
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
+            mine.volatile, mine.volatile_wheel = theirs.volatile, theirs.volatile_wheel
         if self.local_expires is not None:
             self.local_expires = []
         self.functions = other.functions
         self.has_streams = other.has_streams
-        self.has_field_deadlines = other.has_field_deadlines
         self.module_aux = other.module_aux
 
-    def heed(self, value: Value) -> None:
-        """Note what a value, about to be put, asks of the RDBs that will hold it."""
-        if type(value) is StreamValue:
-            self.has_streams = True
-        elif type(value) is HashValue and value.deadlines:
-            self.has_field_deadlines = True
+    @property
+    def has_field_deadlines(self) -> bool:
+        """Whether some hash may have fields that expire; `keys_with_volatile_fields` tells it exactly."""
+        return any(db.volatile for db in self.databases)
+
+    def keys_with_volatile_fields(self) -> list[tuple[int, bytes]]:
+        """(database, key) of the hashes that have fields that expire; takes time in proportion to their number."""
+        found: list[tuple[int, bytes]] = []
+        for db in self.databases:
+            for key in list(db.volatile):
+                value = db.data.get(key)
+                if type(value) is HashValue and value.deadlines is not None:
+                    found.append((db.number, key))
+                else:
+                    del db.volatile[key]
+        return found
 
     def expire_local(self, limit: int) -> None:
         """Delete up to `limit` due keys of a writable replica's own (`expireSlaveKeys`)."""
@@ -230,13 +242,28 @@ class Database:
         data: key → value. Iterate it only through `scan`, or over a copy.
         expires: key → unix time in ms; always a subset of `data`'s keys.
         wheel: active expiry's hints; go through `set_expire`.
+        volatile: key → unix time in ms before which none of its fields expires, for every hash that has fields with
+            deadlines; of other keys at most for such as are in `data` and once held such a hash.
+        volatile_wheel: its hints; go through `heed`.
         index: for SCAN and RANDOMKEY, None until one is asked.
         watched: key → watchers' callbacks by client id; see `changed`.
         waiting: keys that clients are blocked on (count of clients).
         guarded: those of them whose loss, too, ends the waiting (count of clients).
     """
 
-    __slots__ = ("data", "expires", "guarded", "index", "keyspace", "number", "waiting", "watched", "wheel")
+    __slots__ = (
+        "data",
+        "expires",
+        "guarded",
+        "index",
+        "keyspace",
+        "number",
+        "volatile",
+        "volatile_wheel",
+        "waiting",
+        "watched",
+        "wheel",
+    )
 
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
@@ -244,6 +271,8 @@ class Database:
         self.data: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
         self.wheel = ExpiryWheel(self.expires)
+        self.volatile: dict[bytes, int] = {}
+        self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index: ScanIndex | None = None
         self.watched: dict[bytes, dict[int, Callable[[], None]]] = {}
         self.waiting: dict[bytes, int] = {}
@@ -385,6 +414,20 @@ class Database:
             if self.guarded:
                 self._signal_lost(key)
 
+    def heed(self, key: bytes, value: Value) -> None:
+        """Note what a value just put, or a hash whose deadlines changed, asks of active expiry and of RDBs to come."""
+        if type(value) is StreamValue:
+            self.keyspace.has_streams = True
+        elif type(value) is HashValue:
+            deadline_ms = value.earliest()
+            if deadline_ms is None:
+                self.volatile.pop(key, None)
+                return
+            known_ms = self.volatile.get(key)
+            if known_ms is None or deadline_ms < known_ms:
+                self.volatile[key] = deadline_ms
+                self.volatile_wheel.add(key, deadline_ms)
+
     def _added(self, key: bytes, value: Value) -> None:
         if self.index is not None:
             self.index.added(key)
@@ -409,6 +452,8 @@ class Database:
             return False
         if self.expires:
             self.expires.pop(key, None)
+        if self.volatile:
+            self.volatile.pop(key, None)
         if self.guarded:
             self._signal_lost(key)
         return True
@@ -464,6 +509,36 @@ class Database:
                 self.expire_now(key)
         return len(keys)
 
+    def due_volatile(self, limit: int) -> list[bytes]:
+        """Up to about `limit` keys whose hashes may have due fields; give each to `expire_fields` at once."""
+        return self.volatile_wheel.due(self.keyspace.now_ms, limit)
+
+    def expire_fields(self, key: bytes, limit: int) -> int:
+        """Active expiry of a hash's fields on a primary: delete up to `limit` due ones (`dbReclaimExpiredFields`).
+
+        The deletion is an effect, as is that of a hash that lost all its fields.
+
+        Returns:
+            How many were deleted.
+        """
+        value = self.data.get(key)
+        self.volatile.pop(key, None)
+        if type(value) is not HashValue:
+            return 0
+        keyspace = self.keyspace
+        due = value.take_due(keyspace.now_ms, limit)
+        self.heed(key, value)
+        if due:
+            keyspace.expired_fields += len(due)
+            keyspace.emit(self.number, b"HDEL", key, *due)
+            if not value.fields:
+                self.remove(key)
+                keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_expire], key)
+            self.changed(key, Event.HASH, b"hexpired", 0)
+            if not value.fields:
+                self.notify(Event.GENERIC, b"del", key)
+        return len(due)
+
     def clear(self) -> int:
         """Drop all keys; returns how many there were."""
         count = len(self.data)
@@ -473,6 +548,8 @@ class Database:
         self.data = {}
         self.expires = {}
         self.wheel = ExpiryWheel(self.expires)
+        self.volatile = {}
+        self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index = None
         return count
 

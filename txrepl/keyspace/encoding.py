@@ -42,8 +42,10 @@ def mark_large(value: Value, limits: Limits) -> None:
     """Give a collection that was made whole (RESTORE, a load) the size that `Limits` says it has."""
     if isinstance(value, HashValue):
         limit = limits.hash_value
-        value.large = len(value.fields) > limits.hash_entries or any(
-            len(field) > limit or len(content) > limit for field, content in value.fields.items()
+        value.large = (
+            value.deadlines is not None
+            or len(value.fields) > limits.hash_entries
+            or any(len(field) > limit or len(content) > limit for field, content in value.fields.items())
         )
     elif isinstance(value, SetValue):
         value.large = _is_large_set(value.members, limits)

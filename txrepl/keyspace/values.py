@@ -14,6 +14,7 @@ and keep these rules:
 from __future__ import annotations
 
 from collections import deque
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from sortedcontainers import SortedList
@@ -35,21 +36,76 @@ class ListValue:
         self.items: deque[bytes] = deque() if items is None else items
 
 
+SLACK_HINTS: Final = 64
+"""Hints of past deadlines that a hash may keep beside four for every field that expires."""
+
+
 class HashValue:
-    """A hash.
+    """A hash, some of whose fields may expire (Redis 7.4, Valkey 9).
+
+    Deadlines change through `set_deadline`, `drop_deadline` and `take_due` alone; whoever gives one also tells the
+    database (`Database.heed`). What a deadline that has passed means is the business of whoever reads.
 
     Attributes:
         fields: field to value.
-        deadlines: field to unix time in ms, for fields that expire (Redis 7.4, Valkey 9); None when none does.
+        deadlines: field to unix time in ms, for fields that expire; None when none does.
     """
 
-    __slots__ = ("deadlines", "fields", "index", "large")
+    __slots__ = ("_order", "deadlines", "fields", "index", "large")
 
     def __init__(self, fields: dict[bytes, bytes] | None = None, deadlines: dict[bytes, int] | None = None) -> None:
         self.fields: dict[bytes, bytes] = {} if fields is None else fields
-        self.deadlines: dict[bytes, int] | None = deadlines
+        self.deadlines: dict[bytes, int] | None = deadlines or None
+        self._order: list[tuple[int, bytes]] | None = None
         self.large: bool = False
         self.index: ScanIndex | None = None
+
+    def set_deadline(self, field: bytes, deadline_ms: int) -> None:
+        """Let a field that is there expire at a unix time in ms."""
+        if self.deadlines is None:
+            self.deadlines = {}
+        self.deadlines[field] = deadline_ms
+        order = self._order
+        if order is not None:
+            heappush(order, (deadline_ms, field))
+            if len(order) > 4 * len(self.deadlines) + SLACK_HINTS:
+                self._order = None
+
+    def drop_deadline(self, field: bytes) -> bool:
+        """Let a field last; False if it did so already."""
+        deadlines = self.deadlines
+        if deadlines is None or deadlines.pop(field, None) is None:
+            return False
+        if not deadlines:
+            self.deadlines = self._order = None
+        return True
+
+    def earliest(self) -> int | None:
+        """The unix time in ms at which the first field expires; None when none does."""
+        deadlines = self.deadlines
+        if deadlines is None:
+            return None
+        if self._order is None:
+            self._order = [(deadline_ms, field) for field, deadline_ms in deadlines.items()]
+            heapify(self._order)
+        order = self._order
+        while deadlines.get(order[0][1]) != order[0][0]:
+            heappop(order)
+        return order[0][0]
+
+    def take_due(self, now_ms: int, limit: int) -> list[bytes]:
+        """Delete up to `limit` fields whose deadline is before `now_ms`, the earliest first; returns them."""
+        taken: list[bytes] = []
+        while len(taken) < limit:
+            deadline_ms = self.earliest()
+            if deadline_ms is None or deadline_ms >= now_ms:
+                break
+            assert self._order is not None
+            field = self._order[0][1]
+            del self.fields[field]
+            self.drop_deadline(field)
+            taken.append(field)
+        return taken
 
 
 class SetValue:

@@ -48,7 +48,7 @@ from txrepl.replication.shutdown import Shutdown
 from txrepl.resp.replies import Reply
 
 EXPIRE_SLICE: Final = 400
-"""Keys that one tick deletes of a database at most; the next tick goes on."""
+"""Keys, and fields of hashes, that one tick deletes of a database at most; the next tick goes on."""
 
 
 class Node(Core):
@@ -221,6 +221,14 @@ class Node(Core):
 
     # -- time ---------------------------------------------------------------------------------------------------
 
+    def _expire_fields(self) -> None:
+        """Delete due fields of hashes; what becomes of one hash is one unit in the stream."""
+        for db in self.keyspace.databases:
+            room = EXPIRE_SLICE
+            for key in db.due_volatile(EXPIRE_SLICE) if db.volatile else ():
+                room -= db.expire_fields(key, max(room, 1))
+                self.propagation.flush()
+
     def tick(self) -> None:
         """Called ten times a second (`serverCron`)."""
         if self.cron_paused:
@@ -237,6 +245,7 @@ class Node(Core):
                 if db.expires:
                     db.expire_due(EXPIRE_SLICE)
             self.propagation.flush(atomic=False)
+            self._expire_fields()
             self.feed.flush()
         self.delaying.tick()
         self.feed.timeline.note(now_ms, self.feed.history.offset)

@@ -159,6 +159,7 @@ class Storage:
         for mine, theirs in pairs:
             for key, value in theirs.data.items():
                 mine.put(key, value)
+                mine.heed(key, value)
                 mine.persist(key)
                 if key in theirs.expires:
                     mine.set_expire(key, theirs.expires[key])

@@ -54,7 +54,7 @@ def version_for(keyspace: Keyspace, kind: SnapshotKind | None) -> tuple[int, Dia
             streams of version 9 alone estimates their later counters. None for ourselves: what loses nothing.
     """
     holds_data = kind is None or kind.data
-    if holds_data and keyspace.has_field_deadlines and kind is not None and keys_with_deadlines(keyspace):
+    if holds_data and keyspace.has_field_deadlines and kind is not None and keyspace.keys_with_volatile_fields():
         if kind.reads is Reads.VALKEY_9:
             return VALKEY_MAX_VERSION, "valkey"
         return WITH_DEADLINES, "redis"
@@ -71,18 +71,6 @@ def version_for(keyspace: Keyspace, kind: SnapshotKind | None) -> tuple[int, Dia
     return version, "redis"
 
 
-def keys_with_deadlines(keyspace: Keyspace) -> list[tuple[int, bytes]]:
-    """(database, key) of the hashes that have fields with deadlines; takes time in proportion to all keys."""
-    found = [
-        (db.number, key)
-        for db in keyspace.databases
-        for key, value in db.data.items()
-        if type(value) is HashValue and value.deadlines
-    ]
-    keyspace.has_field_deadlines = bool(found)
-    return found
-
-
 def suited(keyspace: Keyspace, kind: SnapshotKind) -> SnapshotKind:
     """The kind whose snapshot has the same bytes for the present data, and suits the most replicas."""
     if keyspace.has_field_deadlines and kind.data:
@@ -95,7 +83,7 @@ def objection(keyspace: Keyspace, kind: SnapshotKind) -> str:
     """Why a replica cannot be given a snapshot of this kind: it names the keys that it cannot hold. Empty if it can."""
     if kind.reads in (Reads.REDIS_8, Reads.VALKEY_9) or not kind.data or not keyspace.has_field_deadlines:
         return ""
-    found = keys_with_deadlines(keyspace)
+    found = keyspace.keys_with_volatile_fields()
     if not found:
         return ""
     named = ", ".join(
@@ -289,7 +277,7 @@ class Loader(Sink):
         """Insert a key."""
         if type(value) is not bytes:
             mark_large(value, self.keyspace.limits)
-            self.keyspace.heed(value)
+            self._db.heed(key, value)
         if expire_ms is None:
             self._data[key] = value
         elif self._drop_expired and expire_ms < self._now_ms:
