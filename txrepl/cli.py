@@ -10,9 +10,9 @@ from typing import Any
 
 from txrepl import __version__
 from txrepl.config import PRESENTED_VERSION, USAGE, Config, build_config, parse_args
-from txrepl.errors import CommandError, ConfigError
+from txrepl.errors import CommandError, ConfigError, StartError
 from txrepl.net.log import Log
-from txrepl.service import RedisService, StartError, now_ms
+from txrepl.service import RedisService, now_ms
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,10 @@ def run(config: Config) -> int:
         for warning in config.take_warnings():
             log("warning", warning)
         server.privilegedStartService()
-    except (StartError, ConfigError) as error:
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except StartError as error:
         log("warning", str(error))
         return 1
     pidfile = config.get_str("pidfile")

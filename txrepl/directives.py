@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from txrepl.commands.access.loading import Declared, UserLinesError
+from txrepl.commands.acl import read_acl_file
 from txrepl.commands.notifications import event_flags
+from txrepl.config import fatal
+from txrepl.config.quoting import to_bytes, to_text
+from txrepl.errors import StartError
 from txrepl.node import Node
 
 _LIMITS: Final = {
@@ -86,6 +91,10 @@ def follow_directives(node: Node) -> None:
         node.delay.set_delay(config.get_int("replica-delay") * 1000)
         node.delaying.follow_delay()
 
+    def may_use_all_channels() -> None:
+        node.users.new_may_use_all_channels = config.get_str("acl-pubsub-default") == "allchannels"
+
+    follow("acl-pubsub-default", may_use_all_channels)
     follow("notify-keyspace-events", notifications)
     follow("client-output-buffer-limit", output_limits)
     follow("save", save_points)
@@ -105,3 +114,43 @@ def follow_directives(node: Node) -> None:
         "stop-writes-on-bgsave-error",
     ):
         follow(name, node.refresh_gate)
+
+
+def load_users(node: Node) -> None:
+    """Make the users of the configuration's `user` lines, or of the ACL file (`ACLLoadUsersAtStartup`).
+
+    Raises:
+        ConfigError: a line of the configuration is wrong.
+        StartError: both ways are used, a user cannot be made, or the file is wrong.
+    """
+    config = node.config
+    declared = Declared()
+    for directive in config.file_only:
+        if directive.name == "user":
+            try:
+                declared.add(node.users, [to_bytes(word) for word in directive.words])
+            except UserLinesError as error:
+                raise fatal(directive, str(error)) from None
+    has_file = bool(config.get_str("aclfile"))
+    if has_file and declared.rules:
+        raise StartError(
+            "Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is invalid. "
+            "This setup is very likely to lead to configuration errors and security holes, please define either an "
+            "ACL file or declare users directly in your redis.conf, but not both."
+        )
+    try:
+        disabled = declared.apply(node.users)
+    except UserLinesError as error:
+        node.log("warning", str(error))
+        raise StartError("Critical error while loading ACLs. Exiting.") from None
+    for user in disabled:
+        node.log(
+            "notice",
+            f"The user '{to_text(user.name)}' is disabled (there is no 'on' modifier in the user description). Make "
+            "sure this is not a configuration error.",
+        )
+    if has_file:
+        try:
+            read_acl_file(node)
+        except UserLinesError as error:
+            raise StartError(f"Aborting Redis startup because of ACL errors: {error}") from None

@@ -58,6 +58,10 @@ class ConfigError(TxreplError):
     """A directive is unknown, or its value is refused; the message names it."""
 
 
+class StartError(TxreplError):
+    """The server cannot start; the message is the last line of its log."""
+
+
 class ReplicationError(TxreplError):
     """A primary or replica broke the replication conversation; the message says how."""
 

@@ -20,8 +20,8 @@ from txrepl.commands.migration import Migration
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
 from txrepl.config import Config
-from txrepl.directives import follow_directives
-from txrepl.errors import RdbError, TxreplError
+from txrepl.directives import follow_directives, load_users
+from txrepl.errors import RdbError, StartError
 from txrepl.net.bulk import load_file
 from txrepl.net.clients import ClientFactory
 from txrepl.net.log import Log
@@ -35,10 +35,6 @@ from txrepl.persistence.snapshot import Loader
 
 PRESENTED: Final = "7.2.4"
 TICK_S: Final = 0.1
-
-
-class StartError(TxreplError):
-    """The server cannot start; the message is the last line of its log."""
 
 
 def now_ms() -> int:
@@ -111,6 +107,7 @@ class RedisService(service.Service):
         """Listen; whoever connects before the data is loaded is told so."""
         super().privilegedStartService()
         self._enter_directory()
+        load_users(self.node)
         follow = self.config.replicaof
         self.node.loading = Loading(now_ms())
         if follow is not None:

@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from txrepl.config import Config, build_config, parse_args, parse_text
-from txrepl.errors import ConfigError
+from txrepl.errors import ConfigError, StartError
 from txrepl.net.log import Log
-from txrepl.service import RedisService, StartError, now_ms
+from txrepl.service import RedisService, now_ms
 
 DEFAULT_HTTP_PORT = "8379"
 

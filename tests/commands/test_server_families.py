@@ -203,7 +203,7 @@ def test_a_password_is_asked_for_and_taken_back() -> None:
     assert client.say("AUTH wrong").startswith(b"-WRONGPASS")
     assert client.say("AUTH default secret", "PING") == b"+OK\r\n+PONG\r\n"
     assert client.say("RESET", "PING") == b"+RESET\r\n" + error("NOAUTH Authentication required.")
-    assert world.node.stats.acl_denied_auth == 1
+    assert world.node.stats.denials["auth"] == 1
     world.node.config.set_many({"requirepass": ""})
     assert client.say("PING") == b"+PONG\r\n"
 

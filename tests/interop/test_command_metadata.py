@@ -63,7 +63,16 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
         ("msetnx", TIPS): "tips taken back in 7.2",
         **{
             (name, TIPS): _TIPS
-            for name in ("randomkey", "scan", "client|setname", "config|resetstat", "config|rewrite")
+            for name in (
+                "acl|deluser",
+                "acl|save",
+                "acl|setuser",
+                "randomkey",
+                "scan",
+                "client|setname",
+                "config|resetstat",
+                "config|rewrite",
+            )
         },
     },
     "valkey9": {

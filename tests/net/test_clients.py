@@ -201,7 +201,7 @@ def test_protected_mode_keeps_others_out_until_there_is_a_password(
     bench: Bench, peer: str, password: str, answer: bytes
 ) -> None:
     """Loopback is never kept out."""
-    bench.node.config.assign("requirepass", password)
+    bench.node.config.set_many({"requirepass": password})
     client, transport = bench.connect(peer)
     client.dataReceived(PING)
     assert transport.take() == answer
@@ -209,7 +209,7 @@ def test_protected_mode_keeps_others_out_until_there_is_a_password(
 
 def test_a_client_before_auth_may_send_little_and_after_it_much(bench: Bench) -> None:
     """In Redis's words; AUTH in the same read does not lift the limits for what is already parsed."""
-    bench.node.config.assign("requirepass", "secret")
+    bench.node.config.set_many({"requirepass": "secret"})
     long = encode_command([b"PING", b"x" * 20_000])
     client, transport = bench.connect()
     client.dataReceived(long)

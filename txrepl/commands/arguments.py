@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from math import isinf, isnan
+from typing import Final
 
 from txrepl.errors import NOT_A_FLOAT, NOT_AN_INTEGER, CommandError
 from txrepl.keyspace.numbers import parse_float, parse_integer
+
+BAD_NAME: Final = "ERR Client names cannot contain spaces, newlines or special characters."
+
+
+def is_printable(text: bytes) -> bool:
+    """Whether a name shows as one word in CLIENT LIST (`validateClientAttr`)."""
+    return all(0x21 <= byte <= 0x7E for byte in text)
 
 
 def integer(text: bytes, error: str = NOT_AN_INTEGER) -> int:

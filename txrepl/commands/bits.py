@@ -326,11 +326,30 @@ def _field_steps(argv: list[bytes]) -> list[_FieldStep]:
     return steps
 
 
+def _bitfield_key_flags(argv: list[bytes]) -> str:
+    """What happens to the key of a BITFIELD; wrong options count as writing (`bitfieldGetKeys`)."""
+    at = 2
+    while at < len(argv):
+        option, left = argv[at].lower(), len(argv) - at - 1
+        if option == b"get" and left >= 2:
+            at += 3
+        elif option == b"overflow" and left >= 1:
+            at += 2
+        else:
+            return "RW ACCESS UPDATE"
+    return "RO ACCESS"
+
+
 @family.command(
     "bitfield",
     -2,
     "write denyoom",
-    KeySpec("RW ACCESS UPDATE VARIABLE_FLAGS", 1, note="This command allows both access and modification of the key"),
+    KeySpec(
+        "RW ACCESS UPDATE VARIABLE_FLAGS",
+        1,
+        note="This command allows both access and modification of the key",
+        varies=_bitfield_key_flags,
+    ),
     since="3.2.0",
     summary="Reads and changes integers of any width inside a string.",
     complexity="O(1) for each subcommand.",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from txrepl.commands.arguments import integer, integer_between
-from txrepl.commands.connection import BAD_NAME, is_printable
+from txrepl.commands.arguments import BAD_NAME, integer, integer_between, is_printable
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import (
     BLOCKED,
@@ -101,7 +100,12 @@ def describe(client: Session, running: Sequence[bytes] = ()) -> bytes:
     now_ms = client.keyspace.now_ms
     name, user, lib_name, lib_version = (
         text.decode("utf-8", "surrogateescape")
-        for text in (client.name, client.user, client.lib_name, client.lib_version)
+        for text in (
+            client.name,
+            client.user.name if client.user is not None else b"(superuser)",
+            client.lib_name,
+            client.lib_version,
+        )
     )
     queued = sum(sum(map(len, argv)) for argv in client.queue)
     waiting = sum(map(len, running or client.waiting_argv))
@@ -340,11 +344,11 @@ def _kill_options(s: Session, argv: list[bytes]) -> tuple[list[_Test], bool]:
                 raise CommandError(SYNTAX)
             skip_me = value.lower() == b"yes"
         else:
-            tests.append(_kill_test(option, value))
+            tests.append(_kill_test(s, option, value))
     return tests, skip_me
 
 
-def _kill_test(option: bytes, value: bytes) -> _Test:
+def _kill_test(s: Session, option: bytes, value: bytes) -> _Test:
     text = value.decode("utf-8", "surrogateescape")
     if option == b"id":
         number = integer_between(value, 1, _LONG_MAX, "ERR client-id should be greater than 0")
@@ -357,9 +361,10 @@ def _kill_test(option: bytes, value: bytes) -> _Test:
     if option == b"laddr":
         return lambda client: client.local_address == text
     if option == b"user":
-        if value != b"default":
+        user = s.server.users.find(value)
+        if user is None:
             raise CommandError(b"ERR No such user '%b'" % value)
-        return lambda client: client.user == value and not client.flags & PRIMARY
+        return lambda client: client.user is user
     raise CommandError(SYNTAX)
 
 

@@ -1,98 +1,22 @@
 """COMMAND: the command table as clients read it.
 
-Everything here is derived from `table.Command`: the legacy key range from the key specifications
-(`populateCommandLegacyRangeSpec`), the ACL categories from flags and group (`setImplicitACLCategories`).
+Everything here is derived from `table.Command`, such as the legacy key range from the key specifications
+(`populateCommandLegacyRangeSpec`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
+from txrepl.commands.categories import categories
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
-from txrepl.commands.table import (
-    ADMIN,
-    BLOCKING,
-    FAST,
-    FLAG_NAMES,
-    MAY_REPLICATE,
-    PUBSUB,
-    READONLY,
-    WRITE,
-    Command,
-    CommandTable,
-    Family,
-    KeySpec,
-)
+from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, Command, CommandTable, Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.glob import compile_glob
 from txrepl.resp.replies import Reply, SetReply
 
 family = Family("server")
-
-CATEGORIES: Final = (
-    "keyspace",
-    "read",
-    "write",
-    "set",
-    "sortedset",
-    "list",
-    "hash",
-    "string",
-    "bitmap",
-    "hyperloglog",
-    "geo",
-    "stream",
-    "pubsub",
-    "admin",
-    "fast",
-    "slow",
-    "blocking",
-    "dangerous",
-    "connection",
-    "transaction",
-    "scripting",
-)
-"""Every ACL category, in Redis's order."""
-
-_GROUP_CATEGORIES: Final = {
-    "string": "string",
-    "bitmap": "bitmap",
-    "list": "list",
-    "set": "set",
-    "sorted-set": "sortedset",
-    "hash": "hash",
-    "hyperloglog": "hyperloglog",
-    "geo": "geo",
-    "stream": "stream",
-    "connection": "connection",
-    "transactions": "transaction",
-    "scripting": "scripting",
-}
-
-
-def categories(command: Command) -> list[str]:
-    """The ACL categories of a command, in Redis's order.
-
-    A container has none of its own: only its subcommands are run.
-    """
-    flags = command.flags
-    found = set(command.categories.split())
-    if command.handler is not None and command.group in _GROUP_CATEGORIES:
-        found.add(_GROUP_CATEGORIES[command.group])
-    if flags & WRITE:
-        found.add("write")
-    if flags & READONLY and command.group != "scripting":
-        found.add("read")
-    if flags & ADMIN:
-        found.update(("admin", "dangerous"))
-    if flags & PUBSUB:
-        found.add("pubsub")
-    if flags & BLOCKING:
-        found.add("blocking")
-    found.add("fast" if flags & FAST else "slow")
-    return [name for name in CATEGORIES if name in found]
 
 
 def flag_names(command: Command) -> list[str]:
@@ -324,7 +248,7 @@ def _filter(kind: bytes, value: bytes) -> Callable[[Command], bool]:
 def command_getkeys(s: Session, argv: list[bytes]) -> Reply:
     """COMMAND GETKEYS command [arg …]."""
     words = argv[2:]
-    return [words[position] for position, _ in _keys(s, words)[1]]
+    return [words[position] for position, _ in _keys(s, words)]
 
 
 @family.command(
@@ -339,17 +263,11 @@ def command_getkeys(s: Session, argv: list[bytes]) -> Reply:
 def command_getkeysandflags(s: Session, argv: list[bytes]) -> Reply:
     """COMMAND GETKEYSANDFLAGS command [arg …]."""
     words = argv[2:]
-    command, found = _keys(s, words)
-    reply: list[Reply] = []
-    for position, flags in found:
-        if "VARIABLE_FLAGS" in flags.upper():
-            flags = _actual_flags(command.name, words)
-        reply.append([words[position], _access(flags)])
-    return reply
+    return [[words[position], _access(flags)] for position, flags in _keys(s, words)]
 
 
-def _keys(s: Session, words: list[bytes]) -> tuple[Command, list[tuple[int, str]]]:
-    """The command that the words call, and the positions of its keys with the flags of each."""
+def _keys(s: Session, words: list[bytes]) -> list[tuple[int, str]]:
+    """The positions of the keys of the command that the words call, with the flags of each."""
     command = s.server.table.resolve(words)
     if command is None:
         raise CommandError("ERR Invalid command specified")
@@ -360,16 +278,7 @@ def _keys(s: Session, words: list[bytes]) -> tuple[Command, list[tuple[int, str]
     found = command.key_positions(words)
     if not found:
         raise CommandError("ERR Invalid arguments specified for command")
-    return command, found
-
-
-def _actual_flags(name: str, words: list[bytes]) -> str:
-    """The flags of a key whose use depends on the arguments (`setGetKeys`, `bitfieldGetKeys`)."""
-    options = [word.lower() for word in words[2:]]
-    if name == "bitfield":
-        reads_only = not {b"set", b"incrby"} & set(options[::1])
-        return "RO ACCESS" if reads_only else "RW ACCESS UPDATE"
-    return "RW ACCESS UPDATE" if b"get" in options[1:] else "OW UPDATE"
+    return found
 
 
 @family.command(

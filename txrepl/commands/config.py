@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from txrepl.commands.acl import user_lines
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family
@@ -77,7 +78,7 @@ def config_rewrite(s: Session, argv: list[bytes]) -> Reply:
     if path is None:
         raise CommandError("ERR The server is running without a config file")
     try:
-        overwrite_file(path, rewrite(read_text(path), config))
+        overwrite_file(path, rewrite(read_text(path), config, {"user": user_lines(s.server)}))
     except ConfigError as error:
         s.server.log("warning", f"CONFIG REWRITE failed: {error}")
         raise CommandError(f"ERR Rewriting config file: {error}") from None

@@ -1,15 +1,11 @@
-"""The connection itself: who the client is, which protocol it speaks, which database it uses.
-
-There is one user, `default`; its password is `requirepass`, and without one it needs none.
-"""
+"""The connection itself: which protocol the client speaks, and which database it uses."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Final
 
-from txrepl.commands.arguments import integer
+from txrepl.commands.arguments import BAD_NAME, integer, is_printable
+from txrepl.commands.authentication import authenticate
 from txrepl.commands.pubsub import end_subscriptions
 from txrepl.commands.session import (
     MONITORING,
@@ -27,36 +23,13 @@ from txrepl.commands.session import (
 from txrepl.commands.table import Family
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import PRESENTED_VERSION
-from txrepl.errors import SYNTAX, CommandError
+from txrepl.errors import CommandError
 from txrepl.resp.replies import OK, Reply
 
 family = Family("connection")
 
 _ANY_STATE: Final = "noscript loading stale fast no_auth allow_busy"
 _INT_MAX: Final = 2**31 - 1
-BAD_NAME: Final = "ERR Client names cannot contain spaces, newlines or special characters."
-WRONG_PASSWORD: Final = "WRONGPASS invalid username-password pair or user is disabled."
-
-
-def is_printable(text: bytes) -> bool:
-    """Whether a name shows as one word in CLIENT LIST (`validateClientAttr`)."""
-    return all(0x21 <= byte <= 0x7E for byte in text)
-
-
-def authenticate(s: Session, user: bytes, password: bytes) -> None:
-    """Let the client in, or refuse it.
-
-    Raises:
-        CommandError: the pair of name and password is wrong.
-    """
-    wanted = s.server.config.get_str("requirepass").encode("utf-8", "surrogateescape")
-    # Digests are compared, in constant time, so that not even the length of the password shows.
-    same = hmac.compare_digest(hashlib.sha256(password).digest(), hashlib.sha256(wanted).digest())
-    if user != b"default" or (wanted and not same):
-        s.server.stats.acl_denied_auth += 1
-        raise CommandError(WRONG_PASSWORD)
-    s.user = user
-    s.flags &= ~UNAUTHENTICATED
 
 
 @family.command(
@@ -113,34 +86,8 @@ def reset(s: Session, argv: list[bytes]) -> Reply:
     s.db = s.keyspace.databases[0]
     s.proto = 2
     s.name = b""
-    s.user = b"default"
-    if s.server.config.get_str("requirepass"):
-        s.flags |= UNAUTHENTICATED
+    s.begin_as(s.server.users.default)
     return "RESET"
-
-
-@family.command(
-    "auth",
-    -2,
-    _ANY_STATE,
-    since="1.0.0",
-    summary="Proves who the client is.",
-    complexity="O(N) where N is the number of passwords defined for the user",
-)
-def auth(s: Session, argv: list[bytes]) -> Reply:
-    """AUTH [username] password."""
-    if len(argv) > 3:
-        raise CommandError(SYNTAX)
-    if len(argv) == 2:
-        if not s.server.config.get_str("requirepass"):
-            raise CommandError(
-                "ERR AUTH <password> called without any password configured for the default user. "
-                "Are you sure your configuration is correct?"
-            )
-        authenticate(s, b"default", argv[1])
-    else:
-        authenticate(s, argv[1], argv[2])
-    return OK
 
 
 @family.command("hello", -1, _ANY_STATE, since="6.0.0", summary="Agrees on the protocol, and who is who.")
@@ -153,7 +100,7 @@ def hello(s: Session, argv: list[bytes]) -> Reply:
             raise CommandError("NOPROTO unsupported protocol version")
     credentials, name = _hello_options(argv)
     if credentials is not None:
-        authenticate(s, *credentials)
+        authenticate(s, *credentials, argv[0])
     if s.flags & UNAUTHENTICATED:
         raise CommandError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "

@@ -10,6 +10,8 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import Final
 
+from txrepl.commands.access.checks import Denial, Reason, check
+from txrepl.commands.authentication import denied
 from txrepl.commands.blocking import Waiters
 from txrepl.commands.client import client_line
 from txrepl.commands.propagation import Propagation
@@ -24,6 +26,7 @@ from txrepl.commands.session import (
     REPLY_OFF,
     REPLY_SKIP,
     REPLY_SKIP_NEXT,
+    RESTRICTED,
     SLOW_PATH,
     SUBSCRIBED,
     UNAUTHENTICATED,
@@ -69,6 +72,12 @@ _SUBSCRIBER_MAY: Final = frozenset(
 )
 _WAITS_FOR: Final = {"list": ListValue, "sorted-set": SortedSetValue, "stream": StreamValue}
 """What each family of blocking commands waits for: a key of another type wakes nobody."""
+
+_LOST_RIGHTS: Final = {
+    Reason.COMMAND: "no permission to execute the command or subcommand",
+    Reason.KEY: "no permission to touch the specified keys",
+    Reason.CHANNEL: "no permission to access one of the channels used as arguments to the command",
+}
 
 _HTTP_WORDS: Final = frozenset((b"post", b"host:"))
 """What a browser says that was led to take us for a web server."""
@@ -321,12 +330,14 @@ class Dispatcher:
         if not command.accepts(len(argv)):
             return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
         flags = command.flags
-        if session.flags & UNAUTHENTICATED and not flags & NO_AUTH:
-            if self.server.config.get_str("requirepass"):
-                return CommandError("NOAUTH Authentication required.")
-            session.flags &= ~UNAUTHENTICATED  # the password was taken away meanwhile
+        if session.flags & UNAUTHENTICATED and not flags & NO_AUTH and session.must_log_in:
+            return CommandError("NOAUTH Authentication required.")
         if session.flags & IN_MULTI and flags & NO_MULTI:
             return CommandError("ERR Command not allowed inside a transaction")
+        if session.flags & RESTRICTED:
+            denial = check(session.user, command, argv)
+            if denial is not None:
+                return self._no_permission(session, denial)
         if command.name == "exec" and self._queue_writes(session):
             flags |= WRITE
         if flags & (WRITE | MAY_REPLICATE) and not session.flags & PRIMARY:
@@ -346,6 +357,11 @@ class Dispatcher:
         if session.flags & REPLICA and flags & (WRITE | READONLY | MAY_REPLICATE):
             return CommandError("ERR Replica can't interact with the keyspace")
         return None
+
+    @staticmethod
+    def _no_permission(session: Session, denial: Denial) -> CommandError:
+        denied(session, denial)
+        return CommandError(b"NOPERM " + denial.text())
 
     def _write_refusal(self, flags: int) -> CommandError | None:
         settings = self.server.settings
@@ -403,14 +419,27 @@ class Dispatcher:
         dirty = keyspace.dirty
         started = perf_counter_ns()
         session.flags |= DENY_BLOCKING
-        refusal = None
-        if not session.flags & PRIMARY and command.flags & ADMIN == 0 and self.gate & command.flags:
+        refusal = self._lost_right(session, command, argv) if session.flags & RESTRICTED else None
+        if refusal is None and not session.flags & PRIMARY and command.flags & ADMIN == 0 and self.gate & command.flags:
             refusal = self._write_refusal(command.flags) if command.flags & WRITE else None
         reply: Reply = refusal if refusal is not None else self._run(session, command, argv)
         session.flags &= ~DENY_BLOCKING
         self._propagation.collect(session.db.number, argv, keyspace.dirty != dirty)
         command.nanoseconds += perf_counter_ns() - started
         return reply
+
+    def _lost_right(self, session: Session, command: Command, argv: list[bytes]) -> CommandError | None:
+        """Why a queued command may not be run any more: the rules are others than when it was queued."""
+        denial = check(session.user, command, argv)
+        if denial is None:
+            return None
+        denied(session, denial)
+        error = CommandError(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This "
+            f"command is no longer allowed for the following reason: {_LOST_RIGHTS[denial.reason]}"
+        )
+        self.server.stats.count_error(error.code)
+        return error
 
     def abort_transaction(self, session: Session) -> None:
         """Forget a session's queue and watches (`discardTransaction`)."""
@@ -511,6 +540,13 @@ class Dispatcher:
         if waiting is None or command is None:
             return
         if _WAITS_FOR.get(command.group) is not kind and not waiting.on_any_change:
+            return
+        denial = check(session.user, command, argv) if session.flags & RESTRICTED else None
+        if denial is not None:  # its user's rules have changed while it waited
+            command.rejected += 1
+            refusal = self._no_permission(session, denial)
+            self.server.stats.count_error(refusal.code)
+            self.unblock(session, refusal)
             return
         keyspace = self.keyspace
         keyspace.verbatim = True

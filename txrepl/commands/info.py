@@ -328,10 +328,10 @@ def _stats(server: Server, process: Process) -> Section:
         "reply_buffer_expands": "0",
         "client_query_buffer_limit_disconnections": str(stats.query_limit_disconnections),
         "client_output_buffer_limit_disconnections": str(stats.output_limit_disconnections),
-        "acl_access_denied_auth": str(stats.acl_denied_auth),
-        "acl_access_denied_cmd": "0",
-        "acl_access_denied_key": "0",
-        "acl_access_denied_channel": "0",
+        "acl_access_denied_auth": str(stats.denials["auth"]),
+        "acl_access_denied_cmd": str(stats.denials["command"]),
+        "acl_access_denied_key": str(stats.denials["key"]),
+        "acl_access_denied_channel": str(stats.denials["channel"]),
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from txrepl.commands import (
+    acl,
+    authentication,
     bits,
     blocking_lists,
     client,
@@ -50,6 +52,8 @@ FAMILIES: tuple[Family, ...] = tuple(
     module.family
     for module in (
         connection,
+        authentication,
+        acl,
         client,
         server,
         config,

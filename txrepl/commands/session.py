@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from txrepl.commands.access.record import Record
+from txrepl.commands.access.users import User, Users
 from txrepl.commands.migration import Migration, Migrations
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub
@@ -35,6 +37,7 @@ WATCH_BROKEN: Final = 1 << 2
 """A watched key changed: EXEC answers null."""
 SUBSCRIBED: Final = 1 << 3
 UNAUTHENTICATED: Final = 1 << 4
+"""The client has not said who it is; it matters only while the default user wants that."""
 PRIMARY: Final = 1 << 5
 """The session applies the primary's stream."""
 REPLICA: Final = 1 << 6
@@ -50,9 +53,20 @@ MONITORING: Final = 1 << 13
 NO_EVICT: Final = 1 << 14
 NO_TOUCH: Final = 1 << 15
 WATCHING: Final = 1 << 16
+RESTRICTED: Final = 1 << 17
+"""There is something that the session's user may not do."""
 
 SLOW_PATH: Final = (
-    IN_MULTI | SUBSCRIBED | UNAUTHENTICATED | PRIMARY | REPLICA | CLOSING | REPLY_OFF | REPLY_SKIP_NEXT | REPLY_SKIP
+    IN_MULTI
+    | SUBSCRIBED
+    | UNAUTHENTICATED
+    | PRIMARY
+    | REPLICA
+    | CLOSING
+    | REPLY_OFF
+    | REPLY_SKIP_NEXT
+    | REPLY_SKIP
+    | RESTRICTED
 )
 
 
@@ -146,6 +160,7 @@ class Server(Protocol):
         keyspace: the databases.
         config: the directives.
         table: the commands.
+        users, denials: who there is, and what was denied to them.
         sessions: the connected clients by id.
         feed, primary, link, settings, failover, delay, guard: replication.
         saver: what was saved when.
@@ -154,6 +169,7 @@ class Server(Protocol):
         loading: the load that goes on, None if none.
         run_id: 40 hexadecimal digits of this run.
         started_ms: when the server started, unix ms.
+        random_id: makes 40 random hexadecimal digits.
         multiplexing_api: how it waits for its sockets, as `epoll`.
         expires_actively: due keys are deleted without being looked at (DEBUG SET-ACTIVE-EXPIRE).
         cron_paused: periodic work is stopped (DEBUG PAUSE-CRON).
@@ -162,6 +178,8 @@ class Server(Protocol):
     keyspace: Keyspace
     config: Config
     table: CommandTable
+    users: Users
+    denials: Record
     sessions: dict[int, Session]
     pubsub: PubSub
     feed: Feed
@@ -177,6 +195,7 @@ class Server(Protocol):
     stats: Stats
     loading: Loading | None
     run_id: str
+    random_id: Callable[[], str]
     started_ms: int
     multiplexing_api: str
     expires_actively: bool
@@ -276,6 +295,7 @@ class Session:
         db: the selected database.
         proto: 2 or 3.
         flags: the bits above.
+        user: who the client is; None may do everything (the primary's stream).
         queue: MULTI's queued commands.
         watched: (database number, key) that WATCH guards.
         channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
@@ -332,7 +352,7 @@ class Session:
         self.waiting_argv: list[bytes] = []
         self.written_offset: int = 0
         self.name: bytes = b""
-        self.user: bytes = b"default"
+        self.user: User | None = None
         self.lib_name: bytes = b""
         self.lib_version: bytes = b""
         self.address: str = ""
@@ -350,6 +370,37 @@ class Session:
     def suppress(self) -> None:
         """Keep the command being run out of the stream."""
         self.keyspace.verbatim = False
+
+    def log_in(self, user: User) -> None:
+        """The client has proved that it is this user."""
+        self.user = user
+        self.flags &= ~UNAUTHENTICATED
+        self.take_rights()
+
+    def log_out(self, default: User) -> None:
+        """The client is nobody any more, whatever the default user wants."""
+        self.user = default
+        self.flags |= UNAUTHENTICATED
+        self.take_rights()
+
+    def begin_as(self, default: User) -> None:
+        """Be the default user, as a new connection is (`clientSetDefaultAuth`)."""
+        if default.needs_login:
+            self.log_out(default)
+        else:
+            self.log_in(default)
+
+    def take_rights(self) -> None:
+        """The user, or what it may do, is another one."""
+        if self.user is None or self.user.is_unrestricted:
+            self.flags &= ~RESTRICTED
+        else:
+            self.flags |= RESTRICTED
+
+    @property
+    def must_log_in(self) -> bool:
+        """Whether nothing is done for the client before it has logged in (`authRequired`)."""
+        return bool(self.flags & UNAUTHENTICATED and self.server.users.default.needs_login)
 
     def watch(self, key: bytes) -> None:
         """WATCH a key of the selected database: a change of it breaks the next EXEC."""

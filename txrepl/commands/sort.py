@@ -10,9 +10,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from txrepl.commands.access.checks import may_read_every_key
 from txrepl.commands.arguments import integer
 from txrepl.commands.hash_values import visible
-from txrepl.commands.session import Session
+from txrepl.commands.session import RESTRICTED, Session
 from txrepl.commands.table import Family, KeySpec, key_at
 from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
 from txrepl.keyspace.database import Database, Event
@@ -63,11 +64,18 @@ class _Sorting:
     store: bytes | None = None
 
 
-def _parse(argv: list[bytes], *, may_store: bool) -> _Sorting:
+_UNREADABLE: Final = "ERR %s option of SORT denied due to insufficient ACL permissions."
+
+
+def _parse(argv: list[bytes], *, may_store: bool, may_refer: bool) -> _Sorting:
     """SORT's options.
 
+    Parameters:
+        may_store: STORE is an option.
+        may_refer: BY and GET may read other keys.
+
     Raises:
-        CommandError: an unknown option, or a limit that is no integer.
+        CommandError: an unknown option, a limit that is no integer, or what the user may not do.
     """
     sorting = _Sorting()
     i = 2
@@ -86,8 +94,13 @@ def _parse(argv: list[bytes], *, may_store: bool) -> _Sorting:
         elif word == b"by" and left >= 1:
             i += 1
             sorting.by = argv[i]
-            sorting.unsorted = sorting.unsorted or b"*" not in argv[i]
+            if b"*" not in argv[i]:
+                sorting.unsorted = True
+            elif not may_refer:
+                raise CommandError(_UNREADABLE % "BY")
         elif word == b"get" and left >= 1:
+            if not may_refer:
+                raise CommandError(_UNREADABLE % "GET")
             i += 1
             sorting.get.append(argv[i])
         else:
@@ -192,9 +205,15 @@ def _limited(elements: list[bytes], sorting: _Sorting) -> list[bytes]:
     return elements[start:] if sorting.count < 0 else elements[start : start + sorting.count]
 
 
+def _may_refer(s: Session, argv: list[bytes]) -> bool:
+    """Whether a restricted user may read every key, since which ones BY and GET read is in the data."""
+    command = s.server.table.find(argv[0])
+    return command is not None and may_read_every_key(s.user, command, argv)
+
+
 def _sorted(s: Session, argv: list[bytes], *, may_store: bool) -> Reply:
     """`sortCommandGeneric`."""
-    sorting = _parse(argv, may_store=may_store)
+    sorting = _parse(argv, may_store=may_store, may_refer=not s.flags & RESTRICTED or _may_refer(s, argv))
     db = s.db
     value = db.read(argv[1])
     elements = _elements(value, sorting)

@@ -50,7 +50,7 @@ class Stats:
     last_fork_us: int = 0
     output_limit_disconnections: int = 0
     query_limit_disconnections: int = 0
-    acl_denied_auth: int = 0
+    denials: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("auth", "command", "key", "channel"), 0))
     expire_cycle_us: int = 0
     commands_rate: Rate = field(default_factory=Rate)
     input_rate: Rate = field(default_factory=Rate)
@@ -71,6 +71,10 @@ class Stats:
         fresh = Stats()
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
+
+    def count_denial(self, kind: str) -> None:
+        """Something was denied to a user: `auth`, `command`, `key` or `channel`."""
+        self.denials[kind] += 1
 
     def count_error(self, code: str) -> None:
         """An error was sent; kinds are bounded as in Redis, so that no client can fill memory with new ones."""

@@ -76,11 +76,21 @@ def get(s: Session, argv: list[bytes]) -> Reply:
     return s.db.read_string(argv[1])
 
 
+def _set_key_flags(argv: list[bytes]) -> str:
+    """What happens to the key of a SET: it is read only with GET (`setGetKeys`)."""
+    return "RW ACCESS UPDATE" if any(word.lower() == b"get" for word in argv[3:]) else "OW UPDATE"
+
+
 @family.command(
     "set",
     -3,
     "write denyoom",
-    KeySpec("RW ACCESS UPDATE VARIABLE_FLAGS", 1, note="RW and ACCESS due to the optional `GET` argument"),
+    KeySpec(
+        "RW ACCESS UPDATE VARIABLE_FLAGS",
+        1,
+        note="RW and ACCESS due to the optional `GET` argument",
+        varies=_set_key_flags,
+    ),
     since="1.0.0",
     summary="Sets a key to a string, whatever it held, with conditions and a deadline if wanted.",
 )

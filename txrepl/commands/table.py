@@ -79,6 +79,7 @@ class KeySpec:
         first: for a counted list: position of the first key relative to the begin.
         incomplete: the specification cannot name all keys (`unknown`).
         note: Redis's note to the specification.
+        varies: gives the flags that hold for a call, where they depend on its arguments (`VARIABLE_FLAGS`).
     """
 
     flags: str
@@ -91,6 +92,7 @@ class KeySpec:
     first: int = 1
     incomplete: bool = False
     note: str = ""
+    varies: Callable[[list[bytes]], str] | None = None
 
 
 def key_at(index: int, flags: str) -> KeySpec:
@@ -171,7 +173,8 @@ class Command:
         found: list[tuple[int, str]] = []
         for spec in self.keys:
             if not spec.incomplete and "NOT_KEY" not in spec.flags:
-                found.extend((position, spec.flags) for position in _positions(spec, argv))
+                flags = spec.flags if spec.varies is None else spec.varies(argv)
+                found.extend((position, flags) for position in _positions(spec, argv))
         return found
 
 

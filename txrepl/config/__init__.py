@@ -11,7 +11,7 @@ rewrite    CONFIG REWRITE
 
 from __future__ import annotations
 
-from txrepl.config.parse import PRESENTED_VERSION, Directive, known_names, nearest_name, parse_text, read_text
+from txrepl.config.parse import PRESENTED_VERSION, Directive, fatal, known_names, nearest_name, parse_text, read_text
 from txrepl.config.rewrite import overwrite_file, rewrite
 from txrepl.config.special import BufferLimit, BufferLimits
 from txrepl.config.start import USAGE, Arguments, build_config, parse_args
@@ -31,6 +31,7 @@ __all__ = [
     "Directive",
     "Spec",
     "build_config",
+    "fatal",
     "find",
     "known_names",
     "nearest_name",

@@ -21,6 +21,8 @@ from txrepl.errors import ConfigError
 #: The version that the server presents itself as, here in the headline of a configuration error.
 PRESENTED_VERSION: Final = "7.2.4"
 
+_PASSWORDS: Final = (">", "<")
+"""How the rules of a `user` line begin that hold a password in clear."""
 _WRONG_NUMBER: Final = "wrong number of arguments"
 _BAD_DIRECTIVE: Final = "Bad directive or wrong number of arguments"
 
@@ -49,6 +51,9 @@ def fatal(directive: Directive, reason: str, hint: str = "") -> ConfigError:
     # A misspelt secret is one too.
     spec = find(directive.name) or find(nearest_name(directive.name) or "")
     line = f"{directive.name} ***" if spec is not None and spec.secret else directive.line
+    if directive.name == "user" and any(word.startswith(_PASSWORDS) for word in directive.words):
+        words = (f"{word[0]}***" if word.startswith(_PASSWORDS) else word for word in directive.words)
+        line = " ".join((directive.name, *words))
     return ConfigError(
         f"*** FATAL CONFIG FILE ERROR (Redis {PRESENTED_VERSION}) ***\n"
         f"Reading the configuration file, at line {directive.line_number}\n"

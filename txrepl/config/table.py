@@ -261,9 +261,9 @@ _REPLICATION: Final = (
 
 _SECURITY: Final = (
     Spec("requirepass", _OPTIONAL, "", secret=True),
-    Spec("aclfile", _TEXT, "", mutable=False, honoured=False, note="no ACL user is loaded from it"),
-    Spec("acllog-max-len", _LONG, 128, honoured=False),
-    Spec("acl-pubsub-default", Choice(("allchannels", "resetchannels")), "resetchannels", honoured=False),
+    Spec("aclfile", _TEXT, "", mutable=False),
+    Spec("acllog-max-len", _LONG, 128),
+    Spec("acl-pubsub-default", Choice(("allchannels", "resetchannels")), "resetchannels"),
     Spec("enable-protected-configs", _ALLOWED, "no", mutable=False),
     Spec("enable-debug-command", _ALLOWED, "no", mutable=False),
     Spec("enable-module-command", _ALLOWED, "no", mutable=False),
@@ -438,7 +438,7 @@ class FileOnly:
 FILE_ONLY: Final[dict[str, FileOnly]] = {
     "include": FileOnly(1, 1, honoured=True),
     "rename-command": FileOnly(2, 2, note="the command keeps its name"),
-    "user": FileOnly(1, None, note="the ACL user is not created"),
+    "user": FileOnly(1, None, honoured=True),
     "loadmodule": FileOnly(1, None, note="the module is not loaded"),
     "list-max-ziplist-entries": FileOnly(1, 1, kept=False, note="use list-max-listpack-size"),
     "list-max-ziplist-value": FileOnly(1, 1, kept=False, note="use list-max-listpack-size"),

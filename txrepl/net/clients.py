@@ -64,14 +64,14 @@ class Client(protocol.Protocol):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(bool(node.config.get_int("tcp-keepalive")))
         self._session = node.open_session(self, printable(peer), printable(transport.getHost()))
-        self._parser.authenticated = not self._session.flags & UNAUTHENTICATED
+        self._parser.authenticated = not self._session.must_log_in
 
     def _refusal(self, host: str) -> bytes | None:
         node = self._node
         if len(node.sessions) >= node.config.get_int("maxclients"):
             return b"ERR max number of clients reached"
         is_local = host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
-        if node.config.get_bool("protected-mode") and not node.config.get_str("requirepass") and not is_local:
+        if node.config.get_bool("protected-mode") and node.users.default.without_password and not is_local:
             return DENIED
         return None
 
@@ -136,7 +136,7 @@ class Client(protocol.Protocol):
             self._send(session, out[0] if len(out) == 1 else b"".join(out))
             out.clear()
         if session.flags & (CLOSING | UNAUTHENTICATED) or not self._parser.authenticated:
-            self._parser.authenticated = not session.flags & UNAUTHENTICATED
+            self._parser.authenticated = not session.must_log_in
             if session.flags & CLOSING:
                 self._queue.clear()
 

@@ -27,7 +27,7 @@ from typing import Final
 
 from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.migration import Migration
-from txrepl.commands.session import CLOSING, UNAUTHENTICATED, Outlet, Session
+from txrepl.commands.session import CLOSING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
@@ -105,8 +105,7 @@ class Node(Core):
         session.address = address
         session.local_address = local_address
         session.created_ms = session.last_active_ms = self.now()
-        if self.config.get_str("requirepass"):
-            session.flags |= UNAUTHENTICATED
+        session.begin_as(self.users.default)
         self.sessions[session.number] = session
         self.stats.connections += 1
         return session

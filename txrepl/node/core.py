@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from txrepl.commands.access.record import Record
+from txrepl.commands.access.users import Users
 from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.migration import Migrations
 from txrepl.commands.propagation import Propagation
@@ -17,6 +19,7 @@ from txrepl.commands.session import Timer
 from txrepl.commands.stalls import Stalls
 from txrepl.commands.stats import Loading, Stats
 from txrepl.config import Config
+from txrepl.config.quoting import to_bytes
 from txrepl.keyspace.database import Expiry, Keyspace
 from txrepl.node.host import Host
 from txrepl.persistence.saver import Saver
@@ -82,11 +85,19 @@ class Core:
         self.primary = Primary(self.feed, self.settings, log, now, self.events)
         self.migrations = Migrations(now)
         self.table = build_table()
+        self.users = Users(self.table, lambda message: log("warning", message))
+        self._require_password()
+        config.subscribe("requirepass", self._require_password)
+        self.denials = Record()
         self.propagation = Propagation(self.keyspace, self.feed)
         self.guard = Guard()
         self.delay = Delay(self.feed.history)
         self.loading: Loading | None = None
         self._last_session = 0
+
+    def _require_password(self) -> None:
+        """`requirepass` is another name for the default user's only password."""
+        self.users.default.set_password(to_bytes(self.config.get_str("requirepass")))
 
     def next_session(self) -> int:
         """A new session's client id."""

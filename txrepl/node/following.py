@@ -174,7 +174,6 @@ class Following:
             session = self._open_stream(database)
         session.address = f"{link.host}:{link.port}"
         session.local_address = link.local_address
-        session.user = b"(superuser)"
         session.created_ms = session.last_active_ms = core.now()
         link.down_since_ms = 0
         link.failures = 0
