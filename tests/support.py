@@ -27,8 +27,7 @@ class BareServer:
     """A server with a keyspace and nothing else, for command families that need no more."""
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
-        self.keyspace = Keyspace(16, random.Random(1))
-        self.keyspace.now_ms = now_ms
+        self.keyspace = Keyspace(16, random.Random(1), now_ms)
 
 
 class FamilyBench:

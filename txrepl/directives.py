@@ -80,6 +80,11 @@ def follow_directives(node: Node) -> None:
         node.settings.output_soft_bytes = limit.soft_bytes
         node.settings.output_soft_s = limit.soft_seconds
 
+    def policy() -> None:
+        name = config.get_str("maxmemory-policy")
+        node.keyspace.count_uses(name.endswith("lfu"))
+        node.keyspace.saves_uses = name.endswith(("lfu", "lru"))
+
     def save_points() -> None:
         node.saver.points = config.save_points
 
@@ -98,6 +103,9 @@ def follow_directives(node: Node) -> None:
     follow("notify-keyspace-events", notifications)
     follow("client-output-buffer-limit", output_limits)
     follow("save", save_points)
+    follow("maxmemory-policy", policy)
+    copy("lfu-log-factor", node.keyspace.lfu, "log_factor")
+    copy("lfu-decay-time", node.keyspace.lfu, "decay_minutes")
     follow("repl-backlog-size", backlog_size)
     follow("replica-delay", delay)
     follow("replica-delay-stop-before", lambda: node.delaying.hold_before(config.get_int("replica-delay-stop-before")))

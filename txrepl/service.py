@@ -232,6 +232,7 @@ class RedisService(service.Service):
                 node.keyspace.limits,
                 drop_expired=not node.link.host,
                 checksum=self.config.get_bool("rdbchecksum"),
+                counts_uses=node.keyspace.counts_uses,
             )
             try:
                 loading = node.loading

@@ -244,9 +244,13 @@ def test_a_spoilt_dump_is_refused(bench: FamilyBench, spoil: object, text: bytes
     assert bench.run("GET", "k") == b"hello"
 
 
-def test_access_times_are_said_not_to_be_recorded(bench: FamilyBench) -> None:
-    """IDLETIME and FREQ answer an error for a key and null for none."""
+def test_either_the_time_or_the_number_of_uses_is_told(bench: FamilyBench) -> None:
+    """IDLETIME and FREQ answer null for no key; of a key's two facts the policy decides which one is an error."""
     bench.run("SET", "k", "v")
+    assert bench.run("OBJECT", "IDLETIME", "k") == 0
+    assert isinstance(bench.run("OBJECT", "FREQ", "k"), CommandError)
+    bench.keyspace.count_uses(True)
+    assert bench.run("OBJECT", "FREQ", "k") == 5
+    assert isinstance(bench.run("OBJECT", "IDLETIME", "k"), CommandError)
     for word in ("IDLETIME", "FREQ"):
-        assert isinstance(bench.run("OBJECT", word, "k"), CommandError)
         assert bench.run("OBJECT", word, "none") is None

@@ -168,14 +168,15 @@ def set_active_expire(s: Session, argv: list[bytes]) -> Reply:
 
 @_sub("object", 3, 4)
 def object_(s: Session, argv: list[bytes]) -> Reply:
-    """DEBUG OBJECT key [FAST]; access times are not kept, so that every key is as if just used."""
+    """DEBUG OBJECT key [FAST]; with an LFU policy every key is as if just used."""
     value = _value(s, argv[2])
     encoding = encoding_name(value, s.keyspace.limits)
-    clock = s.keyspace.now_ms // 1000 & 0xFFFFFF
+    idle_s = 0 if s.keyspace.counts_uses else s.db.idle_ms(argv[2]) // 1000
+    clock = s.keyspace.now_ms // 1000 - idle_s & 0xFFFFFF
     length = "" if len(argv) == 4 else f" serializedlength:{len(dump(value)) - _DUMP_FRAME_BYTES}"
     return (
         f"Value at:{id(value):#x} refcount:{reference_count(value)} encoding:{encoding}{length} "
-        f"lru:{clock} lru_seconds_idle:0"
+        f"lru:{clock} lru_seconds_idle:{idle_s}"
     )
 
 

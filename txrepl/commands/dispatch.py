@@ -21,6 +21,7 @@ from txrepl.commands.session import (
     DENY_BLOCKING,
     IN_MULTI,
     MULTI_FAILED,
+    NO_TOUCH,
     PRIMARY,
     REPLICA,
     REPLY_OFF,
@@ -220,7 +221,14 @@ class Dispatcher:
         if flags & CLOSING:
             return NO_REPLY
         started = perf_counter_ns()
-        reply = self._checked(session, argv, started)
+        if flags & NO_TOUCH:
+            self.keyspace.hold_uses(True)
+            try:
+                reply = self._checked(session, argv, started)
+            finally:
+                self.keyspace.hold_uses(False)
+        else:
+            reply = self._checked(session, argv, started)
         if isinstance(reply, Blocked) and reply.kind == "pause":
             return reply
         if flags & REPLICA and not isinstance(reply, NoReply):

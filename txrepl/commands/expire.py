@@ -158,7 +158,7 @@ _NO_DEADLINE: Final = -1
 def _deadline(s: Session, key: bytes) -> int:
     """The key's deadline in unix ms, or -1 or -2 as TTL tells them."""
     db = s.db
-    if db.read(key) is None:
+    if db.peek(key) is None:
         return _NO_KEY
     return db.expires.get(key, _NO_DEADLINE)
 

@@ -71,11 +71,11 @@ family.command(
 )
 def exists(s: Session, argv: list[bytes]) -> Reply:
     """EXISTS key [key …]; a key named twice counts twice."""
-    read = s.db.read
-    return sum(read(key) is not None for key in argv[1:])
+    peek = s.db.peek
+    return sum(peek(key) is not None for key in argv[1:])
 
 
-family.command(
+@family.command(
     "touch",
     -2,
     "readonly fast",
@@ -85,7 +85,18 @@ family.command(
     complexity="O(N) for N keys.",
     categories="keyspace",
     tips=("request_policy:multi_shard", "response_policy:agg_sum"),
-)(exists)
+)
+def touch(s: Session, argv: list[bytes]) -> Reply:
+    """TOUCH key [key …]: what it is for works for a NO-TOUCH client, too."""
+    keyspace, read = s.keyspace, s.db.read
+    held = keyspace.holds_uses
+    if held:
+        keyspace.hold_uses(False)
+    try:
+        return sum(read(key) is not None for key in argv[1:])
+    finally:
+        if held:
+            keyspace.hold_uses(True)
 
 
 @family.command(
@@ -99,17 +110,19 @@ family.command(
 )
 def type_of(s: Session, argv: list[bytes]) -> Reply:
     """TYPE key."""
-    value = s.db.read(argv[1])
+    value = s.db.peek(argv[1])
     return "none" if value is None else type_name(value)
 
 
 # -- under another name, in another database --------------------------------------------------------------------
 
 
-def _place(db: Database, key: bytes, value: Value, deadline_ms: int | None) -> None:
-    """Put a value under a key that is free, with its deadline."""
+def _place(db: Database, key: bytes, value: Value, deadline_ms: int | None, use: int | None = None) -> None:
+    """Put a value under a key that is free, with its deadline and its note of use."""
     db.put(key, value)
     db.heed(key, value)
+    if use is not None:
+        db.used[key] = use
     if deadline_ms is not None:
         db.set_expire(key, deadline_ms)
 
@@ -130,10 +143,10 @@ def _rename(s: Session, source: bytes, target: bytes, *, only_new: bool) -> bool
         if only_new:
             return False
         db.remove(target)
-    deadline_ms = db.expires.get(source)
+    deadline_ms, use = db.expires.get(source), db.used.get(source)
     db.remove(source)
     db.remove(target)
-    _place(db, target, value, deadline_ms)
+    _place(db, target, value, deadline_ms, use)
     db.changed(source, Event.GENERIC, b"rename_from")
     db.changed(target, Event.GENERIC, b"rename_to", 0)
     return True
@@ -199,7 +212,7 @@ def move(s: Session, argv: list[bytes]) -> Reply:
     if target.write(key) is not None:
         return 0
     target.remove(key)
-    _place(target, key, value, source.expires.get(key))
+    _place(target, key, value, source.expires.get(key), source.used.get(key))
     source.remove(key)
     source.changed(key, Event.GENERIC, b"move_from")
     target.changed(key, Event.GENERIC, b"move_to", 0)

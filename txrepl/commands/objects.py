@@ -1,7 +1,4 @@
-"""OBJECT: how a value is kept. Follows object.c of Redis 7.2.
-
-Neither the time nor the frequency of access is recorded, so IDLETIME and FREQ answer with an error.
-"""
+"""OBJECT: how a value is kept and used. Follows object.c of Redis 7.2; nothing here is a use of the key."""
 
 from __future__ import annotations
 
@@ -18,14 +15,17 @@ family = Family("generic")
 family.container("object", since="2.2.3", summary="Looks into the representation of values.")
 
 _TIPS: Final = ("nondeterministic_output",)
+_TAKES_TIME: Final = (
+    "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+)
 _HELP: Final = (
     "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ENCODING <key>",
     "    Name the encoding of the value at <key>.",
     "FREQ <key>",
-    "    Access frequency of <key>; not recorded by this server.",
+    "    Logarithmic counter of the uses of <key>, with an LFU policy.",
     "IDLETIME <key>",
-    "    Seconds since <key> was used; not recorded by this server.",
+    "    Seconds since <key> was used, unless with an LFU policy.",
     "REFCOUNT <key>",
     "    Count the references to the value at <key>.",
     "HELP",
@@ -76,7 +76,7 @@ def refcount(s: Session, argv: list[bytes]) -> Reply:
     "readonly",
     key_at(2, "RO"),
     since="2.2.3",
-    summary="Would tell how long a key was not used; not recorded here.",
+    summary="Tells how many seconds a key was not used.",
     categories="keyspace",
     tips=_TIPS,
 )
@@ -84,7 +84,9 @@ def idletime(s: Session, argv: list[bytes]) -> Reply:
     """OBJECT IDLETIME key."""
     if _untouched(s, argv[2]) is None:
         return None
-    raise CommandError("ERR idle time not tracked by this server")
+    if s.keyspace.counts_uses:
+        raise CommandError(f"ERR An LFU maxmemory policy is selected, idle time not tracked. {_TAKES_TIME}")
+    return s.db.idle_ms(argv[2]) // 1000
 
 
 @family.command(
@@ -93,7 +95,7 @@ def idletime(s: Session, argv: list[bytes]) -> Reply:
     "readonly",
     key_at(2, "RO"),
     since="4.0.0",
-    summary="Would tell how often a key is used; not recorded here.",
+    summary="Tells how often a key is used, as a logarithmic counter.",
     categories="keyspace",
     tips=_TIPS,
 )
@@ -101,10 +103,9 @@ def freq(s: Session, argv: list[bytes]) -> Reply:
     """OBJECT FREQ key."""
     if _untouched(s, argv[2]) is None:
         return None
-    raise CommandError(
-        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
-        "between policies at runtime LRU and LFU data will take some time to adjust."
-    )
+    if not s.keyspace.counts_uses:
+        raise CommandError(f"ERR An LFU maxmemory policy is not selected, access frequency not tracked. {_TAKES_TIME}")
+    return s.db.frequency(argv[2])
 
 
 @family.command(

@@ -43,12 +43,12 @@ def dump(s: Session, argv: list[bytes]) -> Reply:
 class _RestoreOptions:
     replace: bool = False
     absolute: bool = False
-    idle: bool = False
-    frequency: bool = False
+    idle_s: int | None = None
+    frequency: int | None = None
 
 
 def _options(argv: list[bytes]) -> _RestoreOptions:
-    """RESTORE's options; IDLETIME and FREQ are checked and have no effect here."""
+    """RESTORE's options."""
     options = _RestoreOptions()
     i = 4
     while i < len(argv):
@@ -57,15 +57,15 @@ def _options(argv: list[bytes]) -> _RestoreOptions:
             options.replace = True
         elif word == b"absttl":
             options.absolute = True
-        elif word == b"idletime" and i + 1 < len(argv) and not options.frequency:
+        elif word == b"idletime" and i + 1 < len(argv) and options.frequency is None:
             i += 1
-            options.idle = True
-            if integer(argv[i]) < 0:
+            options.idle_s = integer(argv[i])
+            if options.idle_s < 0:
                 raise CommandError("ERR Invalid IDLETIME value, must be >= 0")
-        elif word == b"freq" and i + 1 < len(argv) and not options.idle:
+        elif word == b"freq" and i + 1 < len(argv) and options.idle_s is None:
             i += 1
-            options.frequency = True
-            if not 0 <= integer(argv[i]) <= 255:
+            options.frequency = integer(argv[i])
+            if not 0 <= options.frequency <= 255:
                 raise CommandError("ERR Invalid FREQ value, must be >= 0 and <= 255")
         else:
             raise CommandError(SYNTAX)
@@ -112,6 +112,7 @@ def restore_key(s: Session, argv: list[bytes]) -> Reply:
     mark_large(value, s.keyspace.limits)
     db.put(key, value)
     db.heed(key, value)
+    db.set_use(key, options.idle_s, options.frequency)
     if when_ms:
         db.set_expire(key, when_ms)
         if not options.absolute:

@@ -67,6 +67,7 @@ SLOW_PATH: Final = (
     | REPLY_SKIP_NEXT
     | REPLY_SKIP
     | RESTRICTED
+    | NO_TOUCH
 )
 
 

@@ -56,7 +56,12 @@ def overwrite(db: Database, key: bytes, value: bytes) -> None:
     if db.expires and key in db.expires:
         db.write(key)
         db.persist(key)
-    db.put(key, value)
+    keyspace = db.keyspace
+    db.on_use[key] = keyspace.clock
+    if db.index is not None or db.waiting or db.guarded or keyspace.attention:
+        db.put(key, value)
+    else:
+        db.data[key] = value
     db.changed(key, Event.STRING, b"set")
 
 

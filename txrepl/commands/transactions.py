@@ -96,7 +96,7 @@ def watch(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
     if not s.flags & WATCH_BROKEN:
         for key in argv[1:]:
-            s.db.write(key)
+            s.db.exists(key)
             s.watch(key)
     return OK
 

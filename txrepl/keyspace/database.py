@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from txrepl.errors import WRONG_TYPE, CommandError
+from txrepl.keyspace.access import FIRST_COUNT, NOTHING, FirstCounts, Frequencies, LfuSettings, Notes, pack
 from txrepl.keyspace.expiry import ExpiryWheel
 from txrepl.keyspace.scan import ScanIndex
 from txrepl.keyspace.streams import NODE_BYTES, NODE_ENTRIES, StreamValue
@@ -95,6 +96,13 @@ Effect = tuple[int, tuple[bytes, ...]]
 
 UNLINK_OR_DEL: Final = (b"DEL", b"UNLINK")
 
+EVERY_EVENT: Final = (1 << 15) - 1
+HOLDS_USES: Final = 1 << 15
+"""In `Keyspace.attention`: look-ups leave no trace at present."""
+
+CLOCK_MS: Final = 100
+"""How far `Keyspace.clock` may be behind."""
+
 
 class Keyspace:
     """All databases of a server and the state that commands share.
@@ -102,15 +110,20 @@ class Keyspace:
     Parameters:
         databases: how many there are.
         rng: the source of randomness (SPOP, RANDOMKEY, …).
+        now_ms: what time it is, unix ms.
 
     Attributes:
         now_ms: unix time in ms, set by the shell once per batch of commands.
+        clock: the same for notes of use; it moves in steps of `CLOCK_MS`, so that many keys share one number.
+        counts_uses: an LFU policy is selected: uses are counted (`lfu` says how) instead of dated.
         dirty: how many changes were made since the last successful save.
         effects: what the command being run puts into the stream beside (or instead of) itself.
         verbatim: False when a command has been replaced by its effects.
         expiry: what due keys mean now.
-        notify_flags: `Event` classes that somebody listens to; 0 when none.
+        attention: not 0 while a change of a key concerns more than the key: the one test of the hot path. It holds
+            `notify_flags` and the bits above them.
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
+        saves_uses: when or how often keys were used goes into files and snapshots, as the policy needs it.
         functions: sources of function libraries, kept for replicas and files.
         has_streams: there may be a stream; who makes one sets it.
         expired_fields: how many fields of hashes expired.
@@ -121,6 +134,9 @@ class Keyspace:
     """
 
     __slots__ = (
+        "attention",
+        "clock",
+        "counts_uses",
         "databases",
         "dirty",
         "effects",
@@ -133,22 +149,27 @@ class Keyspace:
         "lazy_expire",
         "lazy_user_del",
         "lazy_user_flush",
+        "lfu",
         "limits",
         "local_expires",
         "misses",
         "module_aux",
         "notify",
-        "notify_flags",
         "now_ms",
         "ready",
         "rng",
+        "saves_uses",
         "verbatim",
     )
 
-    def __init__(self, databases: int, rng: random.Random) -> None:
+    def __init__(self, databases: int, rng: random.Random, now_ms: int = 0) -> None:
         self.rng = rng
         self.limits = Limits()
-        self.now_ms: int = 0
+        self.now_ms: int = now_ms
+        self.clock: int = now_ms
+        self.lfu = LfuSettings(rng)
+        self.counts_uses: bool = False
+        self.saves_uses: bool = False
         self.dirty: int = 0
         self.effects: list[Effect] = []
         self.verbatim: bool = True
@@ -160,7 +181,7 @@ class Keyspace:
         self.lazy_expire: bool = False
         self.lazy_user_del: bool = False
         self.lazy_user_flush: bool = False
-        self.notify_flags: int = 0
+        self.attention: int = 0
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
         self.functions: list[bytes] = []
         self.has_streams: bool = False
@@ -168,6 +189,39 @@ class Keyspace:
         self.ready: dict[tuple[int, bytes], None] = {}
         self.local_expires: list[tuple[int, int, bytes]] | None = None
         self.databases: list[Database] = [Database(self, index) for index in range(databases)]
+
+    @property
+    def notify_flags(self) -> int:
+        """`Event` classes that somebody listens to; 0 when none."""
+        return self.attention & EVERY_EVENT
+
+    @notify_flags.setter
+    def notify_flags(self, flags: int) -> None:
+        self.attention = self.attention & ~EVERY_EVENT | flags
+
+    def set_time(self, now_ms: int) -> None:
+        """Tell what time it is, unix ms."""
+        self.now_ms = now_ms
+        if not 0 <= now_ms - self.clock < CLOCK_MS:
+            self.clock = now_ms
+
+    def count_uses(self, counts_uses: bool) -> None:
+        """Keep how often keys are used (True) or when (False); what was kept of the other kind is forgotten."""
+        if counts_uses != self.counts_uses:
+            self.counts_uses = counts_uses
+            for db in self.databases:
+                db.forget_uses()
+
+    def hold_uses(self, hold: bool) -> None:
+        """While held, look-ups leave no trace (CLIENT NO-TOUCH); new values still have an age."""
+        self.attention = self.attention | HOLDS_USES if hold else self.attention & ~HOLDS_USES
+        for db in self.databases:
+            db.heed_uses()
+
+    @property
+    def holds_uses(self) -> bool:
+        """Whether look-ups leave no trace at present."""
+        return bool(self.attention & HOLDS_USES)
 
     def emit(self, index: int, *command: bytes) -> None:
         """Put a command into the stream as an effect of the one being run."""
@@ -184,6 +238,10 @@ class Keyspace:
         a.index, b.index = b.index, a.index
         a.volatile, b.volatile = b.volatile, a.volatile
         a.volatile_wheel, b.volatile_wheel = b.volatile_wheel, a.volatile_wheel
+        a.used, b.used = b.used, a.used
+        a.since_ms, b.since_ms = b.since_ms, a.since_ms
+        a.heed_uses()
+        b.heed_uses()
 
     def clear(self) -> int:
         """Drop every key of every database; returns how many there were."""
@@ -197,6 +255,10 @@ class Keyspace:
                     mine.touch(key)
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
             mine.volatile, mine.volatile_wheel = theirs.volatile, theirs.volatile_wheel
+            mine.used, mine.since_ms = theirs.used, theirs.since_ms
+            if self.counts_uses != other.counts_uses:
+                mine.forget_uses()
+            mine.heed_uses()
         if self.local_expires is not None:
             self.local_expires = []
         self.functions = other.functions
@@ -246,6 +308,9 @@ class Database:
             deadlines; of other keys at most for such as are in `data` and once held such a hash.
         volatile_wheel: its hints; go through `heed`.
         index: for SCAN and RANDOMKEY, None until one is asked.
+        used: key → when or how often it was used, for those used since `since_ms` (see `access`).
+        since_ms: when the keys that are not in `used` were loaded, unix ms.
+        on_use, on_put: where look-ups and new values are noted.
         watched: key → watchers' callbacks by client id; see `changed`.
         waiting: keys that clients are blocked on (count of clients).
         guarded: those of them whose loss, too, ends the waiting (count of clients).
@@ -258,6 +323,10 @@ class Database:
         "index",
         "keyspace",
         "number",
+        "on_put",
+        "on_use",
+        "since_ms",
+        "used",
         "volatile",
         "volatile_wheel",
         "waiting",
@@ -274,6 +343,10 @@ class Database:
         self.volatile: dict[bytes, int] = {}
         self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index: ScanIndex | None = None
+        self.used: dict[bytes, int] = {}
+        self.since_ms: int = keyspace.now_ms
+        self.on_use: Notes = self.used
+        self.on_put: Notes = self.used
         self.watched: dict[bytes, dict[int, Callable[[], None]]] = {}
         self.waiting: dict[bytes, int] = {}
         self.guarded: dict[bytes, int] = {}
@@ -286,19 +359,36 @@ class Database:
         keyspace = self.keyspace
         if value is not None and (not self.expires or key not in self.expires or not self._is_gone(key)):
             keyspace.hits += 1
+            self.on_use[key] = keyspace.clock
             return value
+        self._missed(key)
+        return None
+
+    def peek(self, key: bytes) -> Value | None:
+        """Like `read`, but it is no use of the key (`LOOKUP_NOTOUCH`)."""
+        value = self.data.get(key)
+        if value is None or (self.expires and key in self.expires and self._is_gone(key)):
+            self._missed(key)
+            return None
+        self.keyspace.hits += 1
+        return value
+
+    def _missed(self, key: bytes) -> None:
+        keyspace = self.keyspace
         keyspace.misses += 1
         if keyspace.notify_flags & Event.KEYMISS:
             self.notify(Event.KEYMISS, b"keymiss", key)
-        return None
 
     def write(self, key: bytes) -> Value | None:
         """The value for a writing command, None if absent or due."""
         value = self.data.get(key)
-        if value is not None and self.expires and key in self.expires and self._is_gone(key):
+        if value is None:
+            return None
+        if self.expires and key in self.expires and self._is_gone(key):
             if self.keyspace.local_expires is not None and key in self.data:
                 self.expire_now(key)  # a writable replica: what is written now is no part of the old value
             return None
+        self.on_use[key] = self.keyspace.clock
         return value
 
     def exists(self, key: bytes) -> bool:
@@ -316,6 +406,12 @@ class Database:
 
     def read_string(self, key: bytes) -> bytes | None:
         """`read` for a string command; raises CommandError WRONGTYPE."""
+        value = self.data.get(key)
+        if type(value) is bytes and not self.expires:  # GET: one call less
+            keyspace = self.keyspace
+            keyspace.hits += 1
+            self.on_use[key] = keyspace.clock
+            return value
         value = self.read(key)
         if value is None or type(value) is bytes:
             return value
@@ -406,7 +502,8 @@ class Database:
         Does not call `changed`: the family does, with its own event.
         """
         data = self.data
-        if (self.index is not None or self.waiting or self.keyspace.notify_flags) and key not in data:
+        self.on_put[key] = self.keyspace.clock
+        if (self.index is not None or self.waiting or self.keyspace.attention) and key not in data:
             data[key] = value
             self._added(key, value)
         else:
@@ -450,6 +547,7 @@ class Database:
         """Delete the key and its deadline; False if it was not there. Does not call `changed`."""
         if self.data.pop(key, None) is None:
             return False
+        self.used.pop(key, None)
         if self.expires:
             self.expires.pop(key, None)
         if self.volatile:
@@ -476,7 +574,7 @@ class Database:
         keyspace.dirty += count
         if self.watched and key in self.watched:
             self.touch(key)
-        if keyspace.notify_flags:
+        if keyspace.attention:
             self.notify(event_class, event, key)
 
     def touch(self, key: bytes) -> None:
@@ -498,7 +596,7 @@ class Database:
         keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_expire], key)
         if self.watched and key in self.watched:
             self.touch(key)
-        if keyspace.notify_flags:
+        if keyspace.attention:
             self.notify(Event.EXPIRED, b"expired", key)
 
     def expire_due(self, limit: int) -> int:
@@ -551,7 +649,47 @@ class Database:
         self.volatile = {}
         self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index = None
+        self.forget_uses()
         return count
+
+    # -- use ----------------------------------------------------------------------------------------------------
+
+    def heed_uses(self) -> None:
+        """Note uses as the keyspace wants it: call when `used`, `data` or that has changed."""
+        keyspace = self.keyspace
+        if keyspace.counts_uses:
+            self.on_use = Frequencies(keyspace.lfu, self.used, self.data, self.since_ms)
+            self.on_put = FirstCounts(self.used)
+        else:
+            self.on_use = self.on_put = self.used
+        if keyspace.holds_uses:
+            self.on_use = NOTHING
+
+    def forget_uses(self) -> None:
+        """From now on, no key was ever used."""
+        self.used = {}
+        self.since_ms = self.keyspace.now_ms
+        self.heed_uses()
+
+    def idle_ms(self, key: bytes) -> int:
+        """How long ago the key was used, in ms, while uses are dated (`estimateObjectIdleTime`)."""
+        return max(0, self.keyspace.now_ms - self.used.get(key, self.since_ms))
+
+    def frequency(self, key: bytes) -> int:
+        """How often the key was used, as the logarithmic counter of 0 to 255, while uses are counted."""
+        packed = self.used.get(key)
+        if packed is None:
+            packed = pack(FIRST_COUNT, self.since_ms)
+        return self.keyspace.lfu.decayed(packed, self.keyspace.now_ms)
+
+    def set_use(self, key: bytes, idle_s: int | None, frequency: int | None) -> None:
+        """Take over what a file or a RESTORE says, if it is of the kind that is kept (`objectSetLRUOrLFU`)."""
+        now_ms = self.keyspace.now_ms
+        if self.keyspace.counts_uses:
+            if frequency is not None:
+                self.used[key] = pack(frequency, now_ms)
+        elif idle_s is not None:
+            self.used[key] = max(0, now_ms - idle_s * 1000)
 
     # -- iterating ----------------------------------------------------------------------------------------------
 
@@ -571,5 +709,5 @@ class Database:
 
     def type_of(self, key: bytes) -> str:
         """TYPE's answer, `none` for an absent key."""
-        value = self.write(key)
+        value = self.peek(key)
         return "none" if value is None else type_name(value)

@@ -77,7 +77,14 @@ class SnapshotShell:
             OSError, RdbError: it cannot be read.
         """
         node = self._node
-        loader = Loader(len(node.keyspace.databases), node.now(), node.keyspace.limits, drop_expired=not node.link.host)
+        keyspace = node.keyspace
+        loader = Loader(
+            len(keyspace.databases),
+            node.now(),
+            keyspace.limits,
+            drop_expired=not node.link.host,
+            counts_uses=keyspace.counts_uses,
+        )
         with open(self.path, "rb") as file, quiet_collector():
             while data := file.read(LOAD_BYTES):
                 loader.feed(data)

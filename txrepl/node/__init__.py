@@ -31,6 +31,7 @@ from txrepl.commands.session import CLOSING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
+from txrepl.keyspace.database import CLOCK_MS
 from txrepl.node.answers import Answers
 from txrepl.node.core import Core
 from txrepl.node.delaying import Delaying
@@ -136,7 +137,10 @@ class Node(Core):
 
     def serve(self, session: Session, batch: list[list[bytes]], out: list[bytes]) -> int:
         """Run a client's requests (see `Dispatcher.serve`) and tell the replicas."""
-        self.keyspace.now_ms = session.last_active_ms = self.now()
+        keyspace = self.keyspace
+        keyspace.now_ms = session.last_active_ms = now_ms = self.now()
+        if now_ms - keyspace.clock >= CLOCK_MS:
+            keyspace.clock = now_ms
         used = self.dispatcher.serve(session, batch, out)
         self.feed.flush()
         return used
@@ -230,10 +234,10 @@ class Node(Core):
 
     def tick(self) -> None:
         """Called ten times a second (`serverCron`)."""
+        now_ms = self.now()
+        self.keyspace.set_time(now_ms)
         if self.cron_paused:
             return
-        now_ms = self.now()
-        self.keyspace.now_ms = now_ms
         self._ticks += 1
         still = self.link.host or self.loading is not None or self.dispatcher.pause_flags
         if self.expires_actively and self.keyspace.local_expires:

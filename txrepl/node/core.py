@@ -71,7 +71,7 @@ class Core:
         self.run_id = random_id()
         self.started_ms = now()
         self.keyspace = Keyspace(config.get_int("databases"), rng)
-        self.keyspace.now_ms = self.started_ms
+        self.keyspace.set_time(self.started_ms)
         self.stats = Stats()
         self.stalls = Stalls()
         self.saver = Saver(self.started_ms)
@@ -108,7 +108,7 @@ class Core:
         """Call `action` after a while, at the time that then is."""
 
         def act() -> None:
-            self.keyspace.now_ms = self.now()
+            self.keyspace.set_time(self.now())
             action()
             self.feed.flush()
 

@@ -214,7 +214,7 @@ class Following:
             ReplicationError: they are no stream of commands.
         """
         keyspace = self._core.keyspace
-        keyspace.now_ms = self._core.now()
+        keyspace.set_time(self._core.now())
         keyspace.expiry = int(Expiry.IGNORE)
         try:
             stream.receive(data)

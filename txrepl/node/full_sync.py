@@ -118,6 +118,7 @@ class FullSync:
             keyspace.limits,
             drop_expired=False,
             checksum=core.config.get_bool("rdbchecksum"),
+            counts_uses=keyspace.counts_uses,
         )
 
     def load_failed(self, error: RdbError) -> None:

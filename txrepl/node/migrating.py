@@ -19,7 +19,7 @@ class Migrating:
         if core.dispatcher.pause_flags:
             core.migrations.held.append(migration)
             return
-        core.keyspace.now_ms = core.now()
+        core.keyspace.set_time(core.now())
         core.migrations.end(migration)
         moved = migration.settle(keep=bool(core.link.host) and not migration.follows)
         if moved:

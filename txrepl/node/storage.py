@@ -163,6 +163,8 @@ class Storage:
                 mine.persist(key)
                 if key in theirs.expires:
                     mine.set_expire(key, theirs.expires[key])
+                if key in theirs.used:
+                    mine.used[key] = theirs.used[key]
 
     # -- the history that a file is of --------------------------------------------------------------------------
 

@@ -137,15 +137,19 @@ def _write_database(writer: RdbWriter, db: Database, after_key: Callable[[], Non
     writer.select_db(db.number, len(db.data), len(db.expires))
     deadline = db.expires.get
     put = writer.key
-    if after_key is None:
+    uses = db.keyspace.saves_uses
+    if after_key is None and not uses:
         lasting = db.data.items() if not db.expires else (item for item in db.data.items() if item[0] not in db.expires)
         writer.strings(lasting)
         for key, deadline_ms in db.expires.items():
             put(key, db.data[key], deadline_ms)
         return
+    counts = db.keyspace.counts_uses
     for key, value in db.data.items():
-        put(key, value, deadline(key))
-        after_key()
+        idle_s = db.idle_ms(key) // 1000 if uses and not counts else None
+        put(key, value, deadline(key), idle_s, db.frequency(key) if uses and counts else None)
+        if after_key is not None:
+            after_key()
 
 
 def save_file(
@@ -197,6 +201,7 @@ class Loader(Sink):
         limits: from which sizes encodings are large.
         drop_expired: skip keys that are due (a primary loading its own file); a replica keeps them for the
             primary's DEL.
+        counts_uses: keep how often keys were used, where the file says it, instead of when.
 
     Attributes:
         keyspace: what was loaded.
@@ -205,11 +210,18 @@ class Loader(Sink):
     """
 
     def __init__(
-        self, databases: int, now_ms: int, limits: Limits, *, drop_expired: bool, checksum: bool = True
+        self,
+        databases: int,
+        now_ms: int,
+        limits: Limits,
+        *,
+        drop_expired: bool,
+        checksum: bool = True,
+        counts_uses: bool = False,
     ) -> None:
-        self.keyspace = Keyspace(databases, random.Random(0))
+        self.keyspace = Keyspace(databases, random.Random(0), now_ms)
         self.keyspace.limits = limits
-        self.keyspace.now_ms = now_ms
+        self.keyspace.count_uses(counts_uses)
         self.facts: dict[bytes, bytes] = {}
         self.expired: list[tuple[int, bytes]] = []
         self.keys_loaded = 0
@@ -286,6 +298,8 @@ class Loader(Sink):
         else:
             self._data[key] = value
             self._db.set_expire(key, expire_ms)
+        if idle_s is not None or freq is not None:
+            self._db.set_use(key, idle_s, freq)
         self.keys_loaded += 1
 
     def function(self, source: bytes) -> None:
