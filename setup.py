@@ -53,6 +53,7 @@ setup(
         "anycrc>=1.3",
         "python-lzf>=0.2.6",
         "sortedcontainers>=2.4",
+        "xxhash>=3.4",
     ],
     extras_require={
         "test": [

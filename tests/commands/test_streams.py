@@ -249,3 +249,17 @@ def test_commands_on_single_entries_cost_the_same_in_a_large_stream() -> None:
     finally:
         gc.enable()
     assert max(ratios.values()) <= AT_MOST, ratios
+
+
+def test_xread_with_a_plus_gives_the_last_entry_that_is_there(bench: FamilyBench) -> None:
+    """Also when later ones were deleted; XREADGROUP says why it does not take it."""
+    fill(bench, 3)
+    bench.run("XADD", "s", "4-7", "f", "v")
+    assert ids(bench.run("XREAD", "STREAMS", "s", "+")[0][1]) == [b"4-7"]  # type: ignore[index]
+    bench.run("XDEL", "s", "4-7")
+    assert ids(bench.run("XREAD", "COUNT", 5, "STREAMS", "s", "+")[0][1]) == [b"3-0"]  # type: ignore[index]
+    bench.run("XDEL", "s", "1-0", "2-0", "3-0")
+    assert bench.run("XREAD", "STREAMS", "s", "none", "+", "+") is NULL_ARRAY
+    bench.run("XGROUP", "CREATE", "s", "g", 0)
+    error = bench.run("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", "+")
+    assert isinstance(error, CommandError) and error.message.startswith(b"ERR The + ID is meaningless")

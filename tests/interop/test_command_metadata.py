@@ -114,8 +114,9 @@ NEWER: dict[str, set[str]] = {
     "redis70": {
         *("client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"),
         *_FIELD_DEADLINES,
+        *("delex", "delifeq", "digest", "msetex"),
     },
-    "valkey9": set(),
+    "valkey9": {"delex", "digest"},
 }
 """Commands of ours that the live server does not have."""
 

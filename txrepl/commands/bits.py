@@ -202,6 +202,23 @@ def _first_bit(value: bytes, bit: int, first: int, last: int) -> int:
 _OPERATIONS: Final[dict[bytes, Callable[[int, int], int]]] = {b"and": and_, b"or": or_, b"xor": xor}
 
 
+def _in_one(numbers: list[int]) -> int:
+    once = more = 0
+    for number in numbers:
+        more |= once & number
+        once |= number
+    return once & ~more
+
+
+_COMBINATIONS: Final[dict[bytes, Callable[[list[int]], int]]] = {
+    b"diff": lambda numbers: numbers[0] & ~reduce(or_, numbers[1:]),
+    b"diff1": lambda numbers: reduce(or_, numbers[1:]) & ~numbers[0],
+    b"andor": lambda numbers: numbers[0] & reduce(or_, numbers[1:]),
+    b"one": _in_one,
+}
+"""Operations in which the first string, or how many have a bit, matters."""
+
+
 @family.command(
     "bitop",
     -4,
@@ -213,12 +230,17 @@ _OPERATIONS: Final[dict[bytes, Callable[[int, int], int]]] = {b"and": and_, b"or
     complexity="O(N)",
 )
 def bitop(s: Session, argv: list[bytes]) -> Reply:
-    """BITOP AND | OR | XOR | NOT destkey key [key …]; absent keys and missing ends are zeros."""
+    """BITOP operation destkey key [key …]; absent keys and missing ends are zeros.
+
+    Operations are AND, OR, XOR and NOT, and those of Redis 8.2: DIFF, DIFF1, ANDOR, ONE.
+    """
     operation = argv[1].lower()
-    if operation != b"not" and operation not in _OPERATIONS:
+    if operation != b"not" and operation not in _OPERATIONS and operation not in _COMBINATIONS:
         raise CommandError(SYNTAX)
     if operation == b"not" and len(argv) != 4:
         raise CommandError("ERR BITOP NOT must be called with a single source key.")
+    if operation in (b"diff", b"diff1", b"andor") and len(argv) < 5:
+        raise CommandError(b"ERR BITOP %b must be called with at least two source keys." % operation.upper())
     db, target = s.db, argv[2]
     strings = [db.read_string(key) or b"" for key in argv[3:]]
     size = max(map(len, strings))
@@ -229,6 +251,8 @@ def bitop(s: Session, argv: list[bytes]) -> Reply:
     numbers = [int.from_bytes(string, "little") for string in strings]
     if operation == b"not":
         result = numbers[0] ^ ((1 << size * 8) - 1)
+    elif operation in _COMBINATIONS:
+        result = _COMBINATIONS[operation](numbers)
     else:
         result = reduce(_OPERATIONS[operation], numbers)
     if db.expires:

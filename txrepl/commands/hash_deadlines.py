@@ -13,14 +13,17 @@ from typing import Final
 from txrepl.commands.arguments import integer
 from txrepl.commands.expire import conditions, refused
 from txrepl.commands.expire_options import (
-    ABSOLUTE,
-    EX,
-    EXAT,
+    FNX,
+    FXX,
+    GETEX_OPTIONS,
+    HSETEX_OPTIONS,
     KEEPTTL,
+    NX,
     PERSIST,
     PX,
     PXAT,
     RELATIVE,
+    XX,
     is_past,
     string_options,
 )
@@ -46,30 +49,6 @@ from txrepl.resp.replies import Reply
 family = Family("hash")
 
 _BAD_COUNT: Final = "ERR numfields should be greater than 0 and match the provided number of fields"
-
-_NX: Final = 1 << 16
-_XX: Final = 1 << 17
-_FNX: Final = 1 << 18
-_FXX: Final = 1 << 19
-_DEADLINES: Final = RELATIVE | ABSOLUTE
-
-
-def _deadline_options(besides: int) -> dict[bytes, tuple[int, int]]:
-    """EX, PX, EXAT and PXAT, none of which stands beside another or what is named."""
-    bits = {b"ex": EX, b"px": PX, b"exat": EXAT, b"pxat": PXAT}
-    return {name: (bit, besides | _DEADLINES & ~bit) for name, bit in bits.items()}
-
-
-# option → (its bit, bits it cannot stand beside)
-_HSETEX_OPTIONS: Final = {
-    b"nx": (_NX, _XX),
-    b"xx": (_XX, _NX),
-    b"fnx": (_FNX, _FXX),
-    b"fxx": (_FXX, _FNX),
-    b"keepttl": (KEEPTTL, _DEADLINES),
-    **_deadline_options(KEEPTTL),
-}
-_HGETEX_OPTIONS: Final = {b"persist": (PERSIST, _DEADLINES), **_deadline_options(PERSIST)}
 
 
 # -- arguments ----------------------------------------------------------------------------------------------------
@@ -108,12 +87,12 @@ def _options(
         CommandError: the options or the count are wrong.
     """
     before, behind, count, fields = _split(argv, 2, words_each)
-    bits, time = string_options(before, 0, known)
+    bits, time, _ = string_options(before, 0, known)
     _check_count(count, fields, words_each)
     if behind:
         if behind[0].lower() not in known:
             raise CommandError(_BAD_COUNT)
-        bits, time = string_options(before + behind, 0, known)
+        bits, time, _ = string_options(before + behind, 0, known)
     return bits, time, fields
 
 
@@ -366,10 +345,10 @@ def hpexpiretime(s: Session, argv: list[bytes]) -> Reply:
 
 def _may_set(s: Session, value: HashValue | None, bits: int, fields: list[bytes]) -> bool:
     """Whether NX, XX, FNX and FXX allow HSETEX to go on."""
-    if (bits & _NX and value is not None) or (bits & _XX and value is None):
+    if (bits & NX and value is not None) or (bits & XX and value is None):
         return False
-    if bits & (_FNX | _FXX):
-        wanted = bool(bits & _FXX)
+    if bits & (FNX | FXX):
+        wanted = bool(bits & FXX)
         return all((value is not None and visible(s.keyspace, value, field) is not None) == wanted for field in fields)
     return True
 
@@ -385,7 +364,7 @@ def _may_set(s: Session, value: HashValue | None, bits: int, fields: list[bytes]
 )
 def hsetex(s: Session, argv: list[bytes]) -> Reply:
     """HSETEX key [NX | XX] [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value …"""
-    bits, time, words = _options(argv, 2, _HSETEX_OPTIONS)
+    bits, time, words = _options(argv, 2, HSETEX_OPTIONS)
     key, pairs = argv[1], list(zip(words[::2], words[1::2], strict=True))
     value = s.db.write_hash(key)
     when_ms = None if time is None else _option_ms(s, bits, time, "hsetex")
@@ -438,7 +417,7 @@ def _delete_with_events(s: Session, key: bytes, value: HashValue, fields: list[b
 )
 def hgetex(s: Session, argv: list[bytes]) -> Reply:
     """HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field …]"""
-    bits, time, fields = _options(argv, 1, _HGETEX_OPTIONS)
+    bits, time, fields = _options(argv, 1, GETEX_OPTIONS)
     key = argv[1]
     value = s.db.read_hash(key)
     when_ms = None if time is None else _option_ms(s, bits, time, "hgetex")

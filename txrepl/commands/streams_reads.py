@@ -15,16 +15,16 @@ from txrepl.commands.streams_arguments import GroupAtWork, entries_reply, entry_
 from txrepl.commands.table import Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.numbers import INT64_MAX
-from txrepl.keyspace.streams import FIRST_ID, LAST_ID, Consumer, StreamId
+from txrepl.keyspace.streams import FIRST_ID, LAST_ID, Consumer, StreamId, StreamValue
 from txrepl.resp.replies import NULL_ARRAY, Keyed, Reply
 
 family = Family("stream")
 
 _NO_GROUP: Final = b"No such key '%b' or consumer group '%b' in XREADGROUP with GROUP option"
 _ONLY_GROUPED: Final = "ERR The %s option is only supported by XREADGROUP. You called XREAD instead."
-_DOLLAR: Final = (
-    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by "
-    "specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
+_MEANINGLESS: Final = (
+    "ERR The {0} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by "
+    "specifying a proper ID, or use the > ID to get new messages. The {0} ID would just return an empty result set."
 )
 _NEWER: Final = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
 
@@ -102,6 +102,14 @@ def _patience(text: bytes, now_ms: int) -> int:
 # -- XREAD --------------------------------------------------------------------------------------------------------
 
 
+def _before_last(stream: StreamValue | None) -> StreamId:
+    """What `+` means: the id before that of the last entry that is there (Redis 7.4); without one, the beginning."""
+    if stream is None or not stream.length:
+        return FIRST_ID if stream is None else stream.last_id
+    ms, sequence = stream.top_id
+    return (ms, sequence - 1) if sequence else (ms - 1, LAST_ID[1])
+
+
 @family.command(
     "xread",
     -4,
@@ -118,6 +126,8 @@ def xread(s: Session, argv: list[bytes]) -> Reply:
         stream = s.db.read_stream(key)
         if text == b"$":
             starts.append(FIRST_ID if stream is None else stream.last_id)
+        elif text == b"+":
+            starts.append(_before_last(stream))
         elif text == b">":
             raise CommandError(_NEWER)
         else:
@@ -134,7 +144,7 @@ def xread(s: Session, argv: list[bytes]) -> Reply:
         return NULL_ARRAY
     # The command is run again when there is something new: `$` is the end as it was when the waiting began.
     argv[request.first :] = [
-        id_text(start) if text == b"$" else text for text, start in zip(request.ids, starts, strict=True)
+        id_text(start) if text in (b"$", b"+") else text for text, start in zip(request.ids, starts, strict=True)
     ]
     return Blocked(request.keys, request.patience_ms)
 
@@ -159,8 +169,8 @@ def xreadgroup(s: Session, argv: list[bytes]) -> Reply:
     asked: list[tuple[GroupAtWork, StreamId]] = []
     for key, text in zip(request.keys, request.ids, strict=True):
         work = GroupAtWork(s, s.db.read(key), key, name, missing=_NO_GROUP)
-        if text == b"$":
-            raise CommandError(_DOLLAR)
+        if text in (b"$", b"+"):
+            raise CommandError(_MEANINGLESS.format(text.decode()))
         asked.append((work, LAST_ID if text == b">" else strict_id(text)))
     s.suppress()
     found = Keyed()

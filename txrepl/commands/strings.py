@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from txrepl.commands.arguments import integer
+from txrepl.commands.comparisons import is_met
 from txrepl.commands.expire_options import (
     ABSOLUTE,
     EX,
@@ -21,6 +22,7 @@ from txrepl.commands.expire_options import (
     PXAT,
     SET_OPTIONS,
     XX,
+    Options,
     deadline_ms,
     is_past,
     string_options,
@@ -100,17 +102,20 @@ def _set_key_flags(argv: list[bytes]) -> str:
     summary="Sets a key to a string, whatever it held, with conditions and a deadline if wanted.",
 )
 def set_string(s: Session, argv: list[bytes]) -> Reply:
-    """SET key value [NX | XX] [GET] [EX seconds | PX ms | EXAT seconds | PXAT ms | KEEPTTL]."""
+    """SET key value [condition] [GET] [EX seconds | PX ms | EXAT seconds | PXAT ms | KEEPTTL].
+
+    The condition is NX, XX, IFEQ value (Valkey 8.1, Redis 8.4), or IFNE value, IFDEQ digest, IFDNE digest (Redis 8.4).
+    """
     if len(argv) == 3:
         overwrite(s.db, argv[1], argv[2])
         return OK
-    bits, time = string_options(argv, 3, SET_OPTIONS)
-    return _set(s, argv, argv[2], bits, time)
+    return _set(s, argv, argv[2], string_options(argv, 3, SET_OPTIONS))
 
 
-def _set(s: Session, argv: list[bytes], value: bytes, bits: int, time: bytes | None) -> Reply:
+def _set(s: Session, argv: list[bytes], value: bytes, options: Options) -> Reply:
     """The long form of SET, and SETEX and PSETEX (`setGenericCommand`)."""
     db, key = s.db, argv[1]
+    bits, time, other = options
     command = argv[0].decode("latin-1").lower()
     when_ms = None if time is None else deadline_ms(time, bits, s.keyspace.now_ms, command)
     reply: Reply = OK
@@ -118,6 +123,8 @@ def _set(s: Session, argv: list[bytes], value: bytes, bits: int, time: bytes | N
         reply = db.read_string(key)
     found = db.write(key) is not None
     if (bits & NX and found) or (bits & XX and not found):
+        return reply if bits & GET else None
+    if other is not None and not is_met(db.write_string(key), bits, other):
         return reply if bits & GET else None
     if when_ms is None and not bits & KEEPTTL:
         db.persist(key)
@@ -128,6 +135,8 @@ def _set(s: Session, argv: list[bytes], value: bytes, bits: int, time: bytes | N
         if not bits & PXAT or len(argv) != 5:
             s.propagate(b"SET", key, value, b"PXAT", b"%d" % when_ms)
         db.notify(Event.GENERIC, b"expire", key)
+    elif other is not None:
+        s.propagate(b"SET", key, value, *((b"KEEPTTL",) if bits & KEEPTTL else ()))
     elif bits & GET:
         s.propagate(*(word for i, word in enumerate(argv) if i < 3 or word.lower() != b"get"))
     return reply
@@ -143,7 +152,7 @@ def _set(s: Session, argv: list[bytes], value: bytes, bits: int, time: bytes | N
 )
 def setex(s: Session, argv: list[bytes]) -> Reply:
     """SETEX key seconds value."""
-    return _set(s, argv, argv[3], EX, argv[2])
+    return _set(s, argv, argv[3], Options(EX, argv[2], None))
 
 
 @family.command(
@@ -156,7 +165,7 @@ def setex(s: Session, argv: list[bytes]) -> Reply:
 )
 def psetex(s: Session, argv: list[bytes]) -> Reply:
     """PSETEX key milliseconds value."""
-    return _set(s, argv, argv[3], PX, argv[2])
+    return _set(s, argv, argv[3], Options(PX, argv[2], None))
 
 
 @family.command(
@@ -219,7 +228,7 @@ def getdel(s: Session, argv: list[bytes]) -> Reply:
 )
 def getex(s: Session, argv: list[bytes]) -> Reply:
     """GETEX key [EX seconds | PX ms | EXAT seconds | PXAT ms | PERSIST]."""
-    bits, time = string_options(argv, 2, GETEX_OPTIONS)
+    bits, time, _ = string_options(argv, 2, GETEX_OPTIONS)
     db, key, keyspace = s.db, argv[1], s.keyspace
     value = db.read_string(key)
     if value is None:
