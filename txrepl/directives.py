@@ -52,6 +52,14 @@ _KEYSPACE: Final = {
     "lazyfree-lazy-user-flush": "lazy_user_flush",
 }
 
+_OBSERVED: Final = (
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "latency-monitor-threshold",
+    "latency-tracking",
+    "latency-tracking-info-percentiles",
+)
+
 
 def follow_directives(node: Node) -> None:
     """Make the node as its configuration says, and keep it so."""
@@ -100,6 +108,18 @@ def follow_directives(node: Node) -> None:
         node.users.new_may_use_all_channels = config.get_str("acl-pubsub-default") == "allchannels"
 
     follow("acl-pubsub-default", may_use_all_channels)
+
+    def observations() -> None:
+        noted = node.observations
+        noted.slow_log.slower_than_us = config.get_int("slowlog-log-slower-than")
+        noted.slow_log.length_max = config.get_int("slowlog-max-len")
+        noted.latency.threshold_ms = config.get_int("latency-monitor-threshold")
+        noted.counts_durations = config.get_bool("latency-tracking")
+        noted.percentiles = config.latency_percentiles
+        node.dispatcher.follow_observations()
+
+    for name in _OBSERVED:
+        follow(name, observations)
     follow("notify-keyspace-events", notifications)
     follow("client-output-buffer-limit", output_limits)
     follow("save", save_points)

@@ -87,7 +87,7 @@ class RedisService(service.Service):
         self.node.primary.snapshots = self.snapshots
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor
-        self._stall_watch = StallWatch(self.node.stalls, reactor)
+        self._stall_watch = StallWatch(self.node.stalled, reactor)
         self._webhook: Any = None
         config.subscribe("event-webhook", self._want_webhook)
         self._ports: list[Any] = []

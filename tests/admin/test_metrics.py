@@ -234,7 +234,7 @@ def test_stalls_are_counted_in_buckets_with_the_longest_of_the_last_minute() -> 
 def test_the_watch_sees_how_late_the_clock_is() -> None:
     """Beats in time are no stall; one that comes late is, by how much; and then it beats in time again."""
     stalls, clock = Stalls(), Clock()
-    watch = StallWatch(stalls, clock)
+    watch = StallWatch(stalls.note, clock)
     watch.start()
     clock.pump([0.125] * 8)
     assert stalls.longest_s == 0 and sum(stalls.counts) == 8

@@ -127,6 +127,26 @@ MODULE LOAD /x
 MODULE LOADEX /x
 MODULE UNLOAD x
 BGREWRITEAOF x
+SLOWLOG
+SLOWLOG FOO
+SLOWLOG GET x
+SLOWLOG GET -2
+SLOWLOG GET 1 2
+SLOWLOG GET 0
+SLOWLOG LEN x
+SLOWLOG RESET
+SLOWLOG LEN
+SLOWLOG GET -1
+LATENCY
+LATENCY FOO
+LATENCY LATEST
+LATENCY HISTORY
+LATENCY HISTORY foo
+LATENCY GRAPH foo
+LATENCY RESET
+LATENCY RESET a b
+LATENCY DOCTOR x
+LATENCY HISTOGRAM foo foo|bar
 CONFIG
 CONFIG GET
 CONFIG FOO
@@ -336,7 +356,7 @@ def _comparable(line: str, raw: bytes) -> bytes:
     return raw
 
 
-@pytest.mark.parametrize("container", ["CLIENT", "CONFIG", "COMMAND", "DEBUG", "MODULE"])
+@pytest.mark.parametrize("container", ["CLIENT", "CONFIG", "COMMAND", "DEBUG", "MODULE", "SLOWLOG", "LATENCY"])
 def test_help_has_redis_frame(container: str, ours: RealServer) -> None:
     """HELP begins and ends as Redis's does."""
     with start("redis70") as live:

@@ -33,6 +33,11 @@ _SHOWN_ENTRIES: Final = 10
 _CATEGORY_SHOWN_MAX: Final = 128
 
 
+def _behind_name(argv: list[bytes]) -> range:
+    """Positions of users and their rules, of which no log tells."""
+    return range(2, len(argv))
+
+
 # -- users ------------------------------------------------------------------------------------------------------
 
 
@@ -44,6 +49,7 @@ _CATEGORY_SHOWN_MAX: Final = 128
     summary="Makes or changes a user.",
     complexity="O(N). Where N is the number of rules provided.",
     tips=_ALL_NODES,
+    secrets=_behind_name,
 )
 def acl_setuser(s: Session, argv: list[bytes]) -> Reply:
     """ACL SETUSER username [rule …]: all of the rules, or none."""
@@ -77,6 +83,7 @@ def acl_setuser(s: Session, argv: list[bytes]) -> Reply:
     summary="Deletes users and closes their connections.",
     complexity="O(1) amortized time considering the typical user.",
     tips=_ALL_NODES,
+    secrets=_behind_name,
 )
 def acl_deluser(s: Session, argv: list[bytes]) -> Reply:
     """ACL DELUSER username …: how many there were."""
@@ -96,6 +103,7 @@ def acl_deluser(s: Session, argv: list[bytes]) -> Reply:
     since="6.0.0",
     summary="Tells the rules of a user.",
     complexity="O(N). Where N is the number of password, command and pattern rules that the user has.",
+    secrets=_behind_name,
 )
 def acl_getuser(s: Session, argv: list[bytes]) -> Reply:
     """ACL GETUSER username."""

@@ -67,6 +67,7 @@ def authenticate(s: Session, name: bytes, password: bytes, command: bytes) -> No
     since="1.0.0",
     summary="Proves who the client is.",
     complexity="O(N) where N is the number of passwords defined for the user",
+    secrets=lambda argv: range(1, len(argv)),
 )
 def auth(s: Session, argv: list[bytes]) -> Reply:
     """AUTH [username] password."""

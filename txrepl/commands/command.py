@@ -6,12 +6,12 @@ Everything here is derived from `table.Command`, such as the legacy key range fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from txrepl.commands.categories import categories
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
-from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, Command, CommandTable, Family, KeySpec
+from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, Command, Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.glob import compile_glob
 from txrepl.resp.replies import Reply, SetReply
@@ -122,13 +122,6 @@ def docs(command: Command) -> Reply:
     return reply
 
 
-def _named(table: CommandTable, name: bytes) -> Command | None:
-    """The command or subcommand of a name such as `get` or `config|get`."""
-    container, bar, sub = name.partition(b"|")
-    found = table.find(container)
-    return found.subcommands.get(sub.lower()) if found is not None and bar else found
-
-
 # -- commands ---------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +168,7 @@ def command_info(s: Session, argv: list[bytes]) -> Reply:
     table = s.server.table
     if len(argv) == 2:
         return [facts(command) for command in table.commands.values()]
-    found = [_named(table, name) for name in argv[2:]]
+    found = [table.named(name) for name in argv[2:]]
     return [None if command is None else facts(command) for command in found]
 
 
@@ -192,7 +185,7 @@ def command_info(s: Session, argv: list[bytes]) -> Reply:
 def command_docs(s: Session, argv: list[bytes]) -> Reply:
     """COMMAND DOCS [name …]."""
     table = s.server.table
-    wanted = [_named(table, name) for name in argv[2:]] if len(argv) > 2 else list(table.commands.values())
+    wanted = [table.named(name) for name in argv[2:]] if len(argv) > 2 else list(table.commands.values())
     reply: dict[Reply, Reply] = {shown_name(command): docs(command) for command in wanted if command is not None}
     return reply
 
@@ -214,14 +207,7 @@ def command_list(s: Session, argv: list[bytes]) -> Reply:
         wanted = _filter(argv[3].lower(), argv[4])
     elif len(argv) > 2:
         raise CommandError(SYNTAX)
-    return [shown_name(command) for command in _all(s.server.table) if wanted(command)]
-
-
-def _all(table: CommandTable) -> Iterator[Command]:
-    """Commands, each followed by its subcommands."""
-    for command in table.commands.values():
-        yield command
-        yield from command.subcommands.values()
+    return [shown_name(command) for command in s.server.table.every() if wanted(command)]
 
 
 def _filter(kind: bytes, value: bytes) -> Callable[[Command], bool]:

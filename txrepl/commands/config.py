@@ -8,7 +8,7 @@ from txrepl.commands.acl import user_lines
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family
-from txrepl.config import overwrite_file, read_text, rewrite
+from txrepl.config import find, overwrite_file, read_text, rewrite
 from txrepl.errors import SYNTAX, CommandError, ConfigError
 from txrepl.keyspace.glob import compile_glob
 from txrepl.resp.replies import OK, Reply
@@ -34,6 +34,12 @@ def config_get(s: Session, argv: list[bytes]) -> Reply:
     return {name: found[name] for name in found}
 
 
+def _secret_values(argv: list[bytes]) -> list[int]:
+    """The values of directives that are masked."""
+    specs = [find(name.decode("latin-1")) for name in argv[2:-1:2]]
+    return [3 + 2 * number for number, spec in enumerate(specs) if spec is not None and spec.secret]
+
+
 @family.command(
     "config set",
     -4,
@@ -42,6 +48,7 @@ def config_get(s: Session, argv: list[bytes]) -> Reply:
     summary="Changes directives, all of them or none.",
     complexity="O(N) when N is the number of configuration parameters provided",
     tips=_ALL_NODES,
+    secrets=_secret_values,
 )
 def config_set(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG SET directive value …"""
@@ -105,9 +112,8 @@ def config_resetstat(s: Session, argv: list[bytes]) -> Reply:
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = 0
     primary = server.primary
     primary.full_syncs = primary.partial_ok = primary.partial_err = 0
-    for command in server.table.commands.values():
-        for entry in (command, *command.subcommands.values()):
-            entry.calls = entry.nanoseconds = entry.rejected = entry.failed = 0
+    for command in server.table.every():
+        command.reset_counters()
     return OK
 
 

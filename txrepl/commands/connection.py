@@ -90,7 +90,19 @@ def reset(s: Session, argv: list[bytes]) -> Reply:
     return "RESET"
 
 
-@family.command("hello", -1, _ANY_STATE, since="6.0.0", summary="Agrees on the protocol, and who is who.")
+def _credentials(argv: list[bytes]) -> list[int]:
+    """The user and the password behind AUTH, where there are both."""
+    return [at + n for at, word in enumerate(argv[2:-2], 2) if word.lower() == b"auth" for n in (1, 2)]
+
+
+@family.command(
+    "hello",
+    -1,
+    _ANY_STATE,
+    since="6.0.0",
+    summary="Agrees on the protocol, and who is who.",
+    secrets=_credentials,
+)
 def hello(s: Session, argv: list[bytes]) -> Reply:
     """HELLO [protover [AUTH username password] [SETNAME name]]."""
     proto = 0

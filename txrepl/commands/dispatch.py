@@ -14,6 +14,8 @@ from txrepl.commands.access.checks import Denial, Reason, check
 from txrepl.commands.authentication import denied
 from txrepl.commands.blocking import Waiters
 from txrepl.commands.client import client_line
+from txrepl.commands.durations import BUCKETS, count, uncount
+from txrepl.commands.observations import DISABLED
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.session import (
     BLOCKED,
@@ -38,12 +40,14 @@ from txrepl.commands.session import (
 from txrepl.commands.table import (
     ADMIN,
     DENYOOM,
+    FAST,
     LOADING,
     MAY_REPLICATE,
     NO_ASYNC_LOADING,
     NO_AUTH,
     NO_MULTI,
     READONLY,
+    SKIP_SLOWLOG,
     STALE,
     WRITE,
     Command,
@@ -100,6 +104,8 @@ class Dispatcher:
         waiters: the blocked sessions.
         pause_flags: flag bits of the commands held back (`EVERY_COMMAND`: all), 0 when none are; whoever changes
             them calls `set_gate`, and `release_paused` when they became fewer.
+        slow_ns: commands that take so long, in ns, interest somebody; whoever changes a threshold calls
+            `follow_observations`.
     """
 
     def __init__(self, server: Server, table: CommandTable, propagation: Propagation) -> None:
@@ -112,11 +118,20 @@ class Dispatcher:
         self.read_only: bool = False
         self.save_failed: bool = False
         self.pause_flags: int = 0
+        self.observations = server.observations
+        self.slow_ns: int = DISABLED
+        self._counts_durations: bool = True
         self._state_gate: int = 0
         self._serving: bool = False
         self._released: list[Session] = []
         self._http_logged_ms: int | None = None
         self._propagation = propagation
+        self.follow_observations()
+
+    def follow_observations(self) -> None:
+        """What is to be noted of commands has changed."""
+        self.slow_ns = self.observations.threshold_ns
+        self._counts_durations = self.observations.counts_durations
 
     def set_gate(self, *, read_only: bool, stale: bool, loading: bool, save_failed: bool, min_replicas: bool) -> None:
         """Tell what the server refuses now."""
@@ -147,6 +162,7 @@ class Dispatcher:
         find = self.table.by_name.get
         keyspace = self.keyspace
         append = out.append
+        buckets = BUCKETS if self._counts_durations else None
         started = perf_counter_ns()
         command: Command | None = None
         used = 0
@@ -168,6 +184,8 @@ class Dispatcher:
                     or not command.least <= len(argv) <= command.most
                 ):
                     reply = self._long_way(session, argv)
+                    elapsed = -1
+                    started = perf_counter_ns()
                 else:
                     keyspace.verbatim = True
                     dirty = keyspace.dirty
@@ -182,8 +200,16 @@ class Dispatcher:
                         session.written_offset = self.server.feed.history.offset
                     command.calls += 1
                     now = perf_counter_ns()
-                    command.nanoseconds += now - started
+                    elapsed = now - started
                     started = now
+                    command.nanoseconds += elapsed
+                    if buckets is not None:
+                        try:
+                            command.durations[buckets[elapsed]] += 1
+                        except IndexError:
+                            count(command.durations, elapsed)
+                    if elapsed >= self.slow_ns and not isinstance(reply, Blocked):
+                        self._note_slow(session, command, argv, elapsed)
                 if reply.__class__ is bytes:
                     append(b"$%d\r\n%b\r\n" % (len(reply), reply))
                 elif reply is OK:
@@ -192,11 +218,14 @@ class Dispatcher:
                     if isinstance(reply, Blocked):
                         if reply.kind == "pause":
                             used -= 1
+                        if elapsed >= 0 and command is not None:
+                            self._take_back(command, reply, elapsed)
                         self._block(session, reply, argv)
                 else:
                     append(encode(reply, session.proto))
                 if keyspace.ready:
                     self.serve_ready()
+                    started = perf_counter_ns()
                 if session.flags & STOP:
                     break
         finally:
@@ -284,7 +313,11 @@ class Dispatcher:
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
             session.written_offset = self.server.feed.history.offset
-        command.nanoseconds += perf_counter_ns() - started
+        elapsed = perf_counter_ns() - started
+        if isinstance(reply, Blocked):
+            reply.nanoseconds += elapsed
+        else:
+            self._account(session, command, argv, elapsed)
         return reply
 
     def _cross_protocol(self, session: Session) -> Reply:
@@ -309,8 +342,36 @@ class Dispatcher:
             return self._failed(command, error)
         except Exception as error:
             return self._broken(command, error)
-        finally:
-            command.calls += 1
+
+    # -- what commands cost -------------------------------------------------------------------------------------
+
+    def _account(self, session: Session, command: Command, argv: list[bytes], elapsed: int) -> None:
+        """Count a call that is over, after so many ns of work; `serve` does the same for the common case."""
+        command.calls += 1
+        command.nanoseconds += elapsed
+        if self._counts_durations:
+            count(command.durations, elapsed)
+        if elapsed >= self.slow_ns:
+            self._note_slow(session, command, argv, elapsed)
+
+    def _take_back(self, command: Command, blocked: Blocked, elapsed: int) -> None:
+        """A call was counted that is not over: it waits, and is counted when it is served."""
+        command.calls -= 1
+        command.nanoseconds -= elapsed
+        blocked.nanoseconds += elapsed
+        if self._counts_durations:
+            uncount(command.durations, elapsed)
+
+    def _note_slow(self, session: Session, command: Command, argv: list[bytes], elapsed: int) -> None:
+        """A command took so long that the slow log or the latency monitor may want it."""
+        now_ms = self.keyspace.now_ms
+        slow_log, latency = self.observations.slow_log, self.observations.latency
+        if elapsed >= slow_log.threshold_ns and not command.flags & SKIP_SLOWLOG:
+            slow_log.note(command.shown(argv), elapsed, now_ms, session.address, session.name)
+        if elapsed >= latency.threshold_ns and command.name != "exec":
+            latency.note("fast-command" if command.flags & FAST else "command", elapsed // 1_000_000, now_ms)
+
+    # -- errors -------------------------------------------------------------------------------------------------
 
     def _failed(self, command: Command, error: CommandError) -> CommandError:
         command.failed += 1
@@ -433,7 +494,7 @@ class Dispatcher:
         reply: Reply = refusal if refusal is not None else self._run(session, command, argv)
         session.flags &= ~DENY_BLOCKING
         self._propagation.collect(session.db.number, argv, keyspace.dirty != dirty)
-        command.nanoseconds += perf_counter_ns() - started
+        self._account(session, command, argv, perf_counter_ns() - started)
         return reply
 
     def _lost_right(self, session: Session, command: Command, argv: list[bytes]) -> CommandError | None:
@@ -470,7 +531,6 @@ class Dispatcher:
         started = perf_counter_ns()
         self.server.stats.commands += 1
         keyspace = self.keyspace
-        command.calls += 1
         session.last_command = command.name
         failed: CommandError | None = None
         try:
@@ -481,7 +541,7 @@ class Dispatcher:
             failed = self._failed(command, error)
         except Exception as error:
             failed = self._broken(command, error)
-        command.nanoseconds += perf_counter_ns() - started
+        self._account(session, command, argv, perf_counter_ns() - started)
         if keyspace.effects:
             keyspace.effects.clear()
         if keyspace.ready:
@@ -502,6 +562,9 @@ class Dispatcher:
 
     def unblock(self, session: Session, reply: Reply) -> None:
         """Answer a blocked session and let it go on with what it sent meanwhile: once no command is being run."""
+        waiting, command = session.waiting, self.table.resolve(session.waiting_argv) if session.waiting_argv else None
+        if waiting is not None and waiting.kind != "pause" and command is not None:
+            self._account(session, command, session.waiting_argv, waiting.nanoseconds)
         self.stop_waiting(session)
         if not isinstance(reply, NoReply):
             session.outlet.write(encode(reply, session.proto))
@@ -559,9 +622,11 @@ class Dispatcher:
         keyspace = self.keyspace
         keyspace.verbatim = True
         dirty = keyspace.dirty
+        started = perf_counter_ns()
         reply = self._run(session, command, argv)
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
             session.written_offset = self.server.feed.history.offset
+        waiting.nanoseconds += perf_counter_ns() - started
         if not isinstance(reply, Blocked):
             self.unblock(session, reply)

@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Final
 
 from txrepl import __version__
+from txrepl.commands.durations import percentile_ns
 from txrepl.commands.session import BLOCKED, REPLICA, Server, Session
 from txrepl.commands.table import Family
 from txrepl.config import PRESENTED_VERSION
@@ -437,16 +438,30 @@ def _empty(server: Server, process: Process) -> Section:
 
 def _commandstats(server: Server, process: Process) -> Section:
     section: Section = {}
-    for command in server.table.commands.values():
-        for entry in (command, *command.subcommands.values()):
-            if entry.calls or entry.failed or entry.rejected:
-                usec = entry.nanoseconds // 1000
-                each = usec / entry.calls if entry.calls else 0.0
-                section[f"cmdstat_{entry.name}"] = (
-                    f"calls={entry.calls},usec={usec},usec_per_call={each:.2f},"
-                    f"rejected_calls={entry.rejected},failed_calls={entry.failed}"
-                )
+    for entry in server.table.every():
+        if entry.calls or entry.failed or entry.rejected:
+            usec = entry.nanoseconds // 1000
+            each = usec / entry.calls if entry.calls else 0.0
+            section[f"cmdstat_{entry.name}"] = (
+                f"calls={entry.calls},usec={usec},usec_per_call={each:.2f},"
+                f"rejected_calls={entry.rejected},failed_calls={entry.failed}"
+            )
     return section
+
+
+def _latencystats(server: Server, process: Process) -> Section:
+    """Percentiles of what the calls of each command took, in µs; nothing unless durations are counted."""
+    observations = server.observations
+    if not observations.counts_durations:
+        return {}
+    return {
+        f"latency_percentiles_usec_{entry.name}": ",".join(
+            f"p{percent:.6f}".rstrip("0").rstrip(".") + f"={percentile_ns(entry.durations, percent) / 1000:.3f}"
+            for percent in observations.percentiles
+        )
+        for entry in server.table.every()
+        if any(entry.durations)
+    }
 
 
 def _errorstats(server: Server, process: Process) -> Section:
@@ -484,7 +499,7 @@ _SECTIONS: Final[dict[str, tuple[str, Callable[[Server, Process], Section]]]] = 
     "modules": ("Modules", _empty),
     "commandstats": ("Commandstats", _commandstats),
     "errorstats": ("Errorstats", _errorstats),
-    "latencystats": ("Latencystats", _empty),
+    "latencystats": ("Latencystats", _latencystats),
     "cluster": ("Cluster", _cluster),
     "keyspace": ("Keyspace", _keyspace),
 }

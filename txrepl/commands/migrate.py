@@ -36,6 +36,17 @@ def _find_keys(argv: list[bytes]) -> list[int]:
     return [3]
 
 
+def _credentials(argv: list[bytes]) -> list[int]:
+    """Positions of what AUTH and AUTH2 are followed by."""
+    i = _OPTIONS_AT
+    found: list[int] = []
+    while i < len(argv) and argv[i].lower() != b"keys":
+        wanted = _ARGUMENTS_OF.get(argv[i].lower(), 0)
+        found += range(i + 1, min(i + 1 + wanted, len(argv)))
+        i += 1 + wanted
+    return found
+
+
 def _port(text: bytes) -> int:
     """The number that a text begins with, as `atoi` reads it; 0 if there is none or it is no port."""
     digits = text.strip()
@@ -89,6 +100,7 @@ def _parse(argv: list[bytes]) -> tuple[Order, list[bytes]]:
     categories="keyspace dangerous",
     tips=("nondeterministic_output",),
     find_keys=_find_keys,
+    secrets=_credentials,
 )
 def migrate(s: Session, argv: list[bytes]) -> Reply:
     """MIGRATE host port key|"" database timeout [COPY] [REPLACE] [AUTH password | AUTH2 user password] [KEYS key …].

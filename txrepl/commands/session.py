@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from txrepl.commands.access.record import Record
 from txrepl.commands.access.users import User, Users
 from txrepl.commands.migration import Migration, Migrations
+from txrepl.commands.observations import Observations
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub
 from txrepl.commands.table import CommandTable
@@ -125,9 +126,12 @@ class Blocked(NoReply):
             (the end of CLIENT PAUSE or of another MIGRATE of the key; the request is then run as if it came anew).
         is_met: for `replicas`: whether so many have acknowledged by now; the reply is then `on_timeout`'s.
         on_any_change: the command is also run again when a key is deleted or gets another type (XREADGROUP).
+
+    Attributes:
+        nanoseconds: how long the command was at work until now, waiting not counted.
     """
 
-    __slots__ = ("is_met", "keys", "kind", "on_any_change", "on_timeout", "timeout_ms")
+    __slots__ = ("is_met", "keys", "kind", "nanoseconds", "on_any_change", "on_timeout", "timeout_ms")
 
     def __init__(
         self,
@@ -145,6 +149,7 @@ class Blocked(NoReply):
         self.kind = kind
         self.is_met: Callable[[], bool] = is_met or (lambda: False)
         self.on_any_change = on_any_change
+        self.nanoseconds = 0
 
 
 class Timer(Protocol):
@@ -167,6 +172,7 @@ class Server(Protocol):
         saver: what was saved when.
         migrations: the MIGRATEs under way.
         stats: INFO's counters.
+        observations: the slow log and the latency monitor.
         loading: the load that goes on, None if none.
         run_id: 40 hexadecimal digits of this run.
         started_ms: when the server started, unix ms.
@@ -194,6 +200,7 @@ class Server(Protocol):
     saver: Saver
     migrations: Migrations
     stats: Stats
+    observations: Observations
     loading: Loading | None
     run_id: str
     random_id: Callable[[], str]

@@ -8,7 +8,7 @@ group and flags as in Redis (`setImplicitACLCategories`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -120,7 +120,9 @@ class Command:
         flags: the bits above.
         groups: Redis's group (`string`, `list`, …).
         find_keys: for commands whose keys no specification can name (SORT, MIGRATE): positions of the keys in argv.
+        secrets: positions in argv of what no log may show (passwords); None where nothing is secret.
         calls, nanoseconds, rejected, failed: for INFO commandstats.
+        durations: how long its calls took, as `durations` counts them.
         least, most: how many words a call may have, from the arity.
     """
 
@@ -136,12 +138,14 @@ class Command:
     tips: tuple[str, ...] = ()
     summary: str = ""
     find_keys: Callable[[list[bytes]], list[int]] | None = None
+    secrets: Callable[[list[bytes]], Iterable[int]] | None = None
     subcommands: dict[bytes, Command] = field(default_factory=dict)
     parent: Command | None = None
     calls: int = 0
     nanoseconds: int = 0
     rejected: int = 0
     failed: int = 0
+    durations: list[int] = field(default_factory=list)
     least: int = field(init=False)
     most: int = field(init=False)
 
@@ -152,6 +156,20 @@ class Command:
     def accepts(self, words: int) -> bool:
         """Whether a call of so many words has the right arity."""
         return self.least <= words <= self.most
+
+    def shown(self, argv: list[bytes]) -> list[bytes]:
+        """The words of a call as others may see them (`redactClientCommandArgument`)."""
+        if self.secrets is None:
+            return argv
+        words = list(argv)
+        for position in self.secrets(argv):
+            words[position] = b"(redacted)"
+        return words
+
+    def reset_counters(self) -> None:
+        """Begin to count anew (`resetCommandTableStats`)."""
+        self.calls = self.nanoseconds = self.rejected = self.failed = 0
+        self.durations = []
 
     def key_positions(self, argv: list[bytes]) -> list[tuple[int, str]]:
         """Positions of the keys in a call, each with its specification's flags (`getKeysFromCommandWithSpecs`).
@@ -247,6 +265,7 @@ class Family:
         tips: tuple[str, ...] = (),
         group: str | None = None,
         find_keys: Callable[[list[bytes]], list[int]] | None = None,
+        secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a command; `categories` names ACL categories beyond the implicit ones.
 
@@ -270,6 +289,7 @@ class Family:
                 tips,
                 summary,
                 find_keys,
+                secrets,
             )
             self._add(entry)
             return handler
@@ -313,10 +333,24 @@ class CommandTable:
                 if not entry.subcommands:
                     self.by_name[entry.name.encode()] = entry
                     self.by_name[entry.name.upper().encode()] = entry
+        for entry in self.every():
+            entry.reset_counters()
+
+    def every(self) -> Iterator[Command]:
+        """Each command, followed by its subcommands."""
+        for command in self.commands.values():
+            yield command
+            yield from command.subcommands.values()
 
     def find(self, name: bytes) -> Command | None:
         """The command of that name in any case."""
         return self.by_name.get(name) or self.commands.get(name.lower().decode("latin-1"))
+
+    def named(self, name: bytes) -> Command | None:
+        """The command or subcommand of a name such as `get` or `config|get` (`lookupCommandBySds`)."""
+        container, bar, sub = name.partition(b"|")
+        found = self.find(container)
+        return found.subcommands.get(sub.lower()) if found is not None and bar else found
 
     def resolve(self, argv: list[bytes]) -> Command | None:
         """The command, or its subcommand, that argv calls; None if there is none such."""

@@ -10,6 +10,11 @@ _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 _NAMES = {value: name for name, value in _ESCAPES.items()}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _BACKSLASH, _DOUBLE, _SINGLE = b"\\\"'"
+_ESCAPED = {
+    **{c: f"\\x{c:02x}" for c in range(256) if not 32 <= c < 127},
+    **{c: "\\" + chr(name) for c, name in _NAMES.items()},
+    **{c: "\\" + chr(c) for c in (_BACKSLASH, _DOUBLE)},
+}
 
 
 def split_words(line: bytes) -> list[bytes] | None:
@@ -74,17 +79,7 @@ def _single(line: bytes, at: int, word: bytearray) -> int:
 
 def quote_word(word: bytes) -> str:
     """The word in double quotes, printable ASCII only, so that `split_words` gives it back."""
-    out: list[str] = []
-    for c in word:
-        if c in (_BACKSLASH, _DOUBLE):
-            out.append("\\" + chr(c))
-        elif c in _NAMES:
-            out.append("\\" + chr(_NAMES[c]))
-        elif 32 <= c < 127:
-            out.append(chr(c))
-        else:
-            out.append(f"\\x{c:02x}")
-    return '"' + "".join(out) + '"'
+    return f'"{word.decode("latin-1").translate(_ESCAPED)}"'
 
 
 def to_text(word: bytes) -> str:

@@ -68,7 +68,9 @@ class SnapshotShell:
         Raises:
             OSError: the disk refused it.
         """
-        save_file(self._node.keyspace, self.path, self._node.storage.origin(), self._options())
+        node = self._node
+        with node.timed("rdb-save"):
+            save_file(node.keyspace, self.path, node.storage.origin(), self._options())
 
     def load_now(self) -> Loader:
         """Load the dump file.
@@ -85,7 +87,7 @@ class SnapshotShell:
             drop_expired=not node.link.host,
             counts_uses=keyspace.counts_uses,
         )
-        with open(self.path, "rb") as file, quiet_collector():
+        with node.timed("rdb-load"), open(self.path, "rb") as file, quiet_collector():
             while data := file.read(LOAD_BYTES):
                 loader.feed(data)
         loader.reader.finish()
@@ -242,9 +244,9 @@ class SnapshotShell:
         to_sockets: bool = False,
     ) -> None:
         alive, hold = os.pipe()
-        started = time.perf_counter()
         try:
-            self._pid = fork_child(work, (*keep, hold))
+            with self._node.timed("fork") as elapsed:
+                self._pid = fork_child(work, (*keep, hold))
         except OSError:
             os.close(alive)
             raise
@@ -252,7 +254,7 @@ class SnapshotShell:
             os.close(hold)
         stats = self._node.stats
         stats.forks += 1
-        stats.last_fork_us = int((time.perf_counter() - started) * 1_000_000)
+        stats.last_fork_us = elapsed.microseconds
         self._node.saver.forked(self._node.now(), to_file=not to_sockets)
         self.to_sockets = to_sockets
         self._ended = ended

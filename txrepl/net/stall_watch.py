@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.task import LoopingCall
-
-from txrepl.commands.stalls import Stalls
 
 BEAT_S: Final = 0.125
 
@@ -15,12 +14,12 @@ class StallWatch:
     """Watches the reactor.
 
     Parameters:
-        stalls: where what is seen is noted.
+        note: called with how late a beat was, and the reactor's time, both in s.
         reactor: the time.
     """
 
-    def __init__(self, stalls: Stalls, reactor: Any) -> None:
-        self._stalls = stalls
+    def __init__(self, note: Callable[[float, float], None], reactor: Any) -> None:
+        self._note = note
         self._reactor = reactor
         self._last_s = 0.0
         self._beat = LoopingCall(self._noted)
@@ -38,5 +37,5 @@ class StallWatch:
 
     def _noted(self) -> None:
         now_s = self._reactor.seconds()
-        self._stalls.note(now_s - self._last_s - BEAT_S, now_s)  # after a late beat the next comes early
+        self._note(now_s - self._last_s - BEAT_S, now_s)  # after a late beat the next comes early
         self._last_s = now_s

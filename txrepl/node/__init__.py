@@ -240,16 +240,10 @@ class Node(Core):
             return
         self._ticks += 1
         still = self.link.host or self.loading is not None or self.dispatcher.pause_flags
-        if self.expires_actively and self.keyspace.local_expires:
-            self.keyspace.expire_local(EXPIRE_SLICE)
-            self.propagation.flush(atomic=False)
-        if self.expires_actively and not still:
-            for db in self.keyspace.databases:
-                if db.expires:
-                    db.expire_due(EXPIRE_SLICE)
-            self.propagation.flush(atomic=False)
-            self._expire_fields()
-            self.feed.flush()
+        if self.expires_actively:
+            with self.timed("expire-cycle") as elapsed:
+                self._expire(actively=not still)
+            self.stats.expire_cycle_us += elapsed.microseconds
         self.delaying.tick()
         self.feed.timeline.note(now_ms, self.feed.history.offset)
         self.stats.sample(now_ms)
@@ -260,3 +254,16 @@ class Node(Core):
             self.primary.tick()
         elif self.primary.waiting():
             self.primary.start_if_due()
+
+    def _expire(self, *, actively: bool) -> None:
+        """Delete keys that are due: those that a writable replica made itself, and if `actively` all."""
+        if self.keyspace.local_expires:
+            self.keyspace.expire_local(EXPIRE_SLICE)
+            self.propagation.flush(atomic=False)
+        if actively:
+            for db in self.keyspace.databases:
+                if db.expires:
+                    db.expire_due(EXPIRE_SLICE)
+            self.propagation.flush(atomic=False)
+            self._expire_fields()
+            self.feed.flush()

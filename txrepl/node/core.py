@@ -7,12 +7,16 @@ state for the commands that clients may run is in one place, `refresh_gate`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter_ns
 
 from txrepl.commands.access.record import Record
 from txrepl.commands.access.users import Users
 from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.migration import Migrations
+from txrepl.commands.observations import Observations
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.registry import build_table
 from txrepl.commands.session import Timer
@@ -37,6 +41,13 @@ from txrepl.replication.shutdown import Shutdown
 from txrepl.replication.transcripts import Transcripts
 
 
+@dataclass(slots=True)
+class Elapsed:
+    """How long something took, in µs, once it is over."""
+
+    microseconds: int = 0
+
+
 class Core:
     """The state that the parts of a node share.
 
@@ -47,6 +58,7 @@ class Core:
         run_id: one of them, of this run.
         started_ms: when the server started, unix ms.
         loading: the load that goes on, None if none.
+        stalls, observations: what keeps clients waiting.
         host: the shell around the node, which sets it before anything happens.
         dispatcher, failover, shutdown: these ask something of the whole node, which therefore makes them.
     """
@@ -74,6 +86,7 @@ class Core:
         self.keyspace.set_time(self.started_ms)
         self.stats = Stats()
         self.stalls = Stalls()
+        self.observations = Observations()
         self.saver = Saver(self.started_ms)
         self.settings = Settings()
         self.link = Link()
@@ -103,6 +116,26 @@ class Core:
         """A new session's client id."""
         self._last_session += 1
         return self._last_session
+
+    @contextmanager
+    def timed(self, event: str) -> Iterator[Elapsed]:
+        """Time what is done in the block, for the latency monitor.
+
+        Parameters:
+            event: its name there.
+        """
+        elapsed = Elapsed()
+        started = perf_counter_ns()
+        try:
+            yield elapsed
+        finally:
+            elapsed.microseconds = (perf_counter_ns() - started) // 1000
+            self.observations.latency.note(event, elapsed.microseconds / 1000, self.now())
+
+    def stalled(self, late_s: float, now_s: float) -> None:
+        """The event loop was away from its clients (see `Stalls.note`)."""
+        self.stalls.note(late_s, now_s)
+        self.observations.latency.note("event-loop", late_s * 1000, self.now())
 
     def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
         """Call `action` after a while, at the time that then is."""

@@ -1,0 +1,115 @@
+"""What servers tell of the commands they ran, txrepl beside real ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.interop.servers import RealServer, encode, start, txrepl, wait_until
+
+KINDS = ("redis70", "valkey9")
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[RealServer]:
+    """One txrepl for the module."""
+    with txrepl() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def live(request: pytest.FixtureRequest) -> Iterator[RealServer]:
+    """A real server of each kind."""
+    with start(request.param) as server:
+        yield server
+
+
+# -- the slow log and the latency monitor -----------------------------------------------------------------------
+
+SLOW: list[tuple[Any, ...]] = [
+    ("SET", "a", "1"),
+    ("AUTH", "secret"),
+    ("AUTH", "user", "secret"),
+    ("HELLO", "2", "AUTH", "user", "secret", "SETNAME", "me"),
+    ("CONFIG", "SET", "masterauth", "secret", "hz", "10", "masteruser", "user"),
+    ("MIGRATE", "127.0.0.1", "1", "none", "0", "10", "AUTH2", "user", "secret"),
+    ("ACL", "SETUSER", "user", ">secret"),
+    ("MULTI",),
+    ("SET", "b", "2"),
+    ("INCR", "a"),
+    ("EXEC",),
+    ("NOSUCH",),
+    ("GET",),
+    ("LPUSH", "a", "1"),
+    ("SET", "k", "v" * 200),
+    ("SADD", "s", *range(50)),
+    ("CLIENT", "SETNAME", "it"),
+    ("OBJECT", "HELP"),
+    ("INFO", "server"),
+]
+
+
+def slow_words(server: RealServer) -> list[list[Any]]:
+    """What the slow log has of `SLOW` and of a BLPOP that was served: words, and the client's name."""
+    with server.connect() as client, server.connect() as other:
+        client.command("CONFIG", "SET", "slowlog-log-slower-than", "0")
+        client.command("SLOWLOG", "RESET")
+        for words in SLOW:
+            client.execute(*words)
+        client.send(encode("BLPOP", "q", "0"))
+        wait_until(lambda: b" cmd=blpop " in other.command("CLIENT", "LIST"), 5, "BLPOP waits")
+        other.command("LPUSH", "q", "x")
+        client.read_reply()
+        entries = client.command("SLOWLOG", "GET", "-1")
+        client.command("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+    numbers = [entry[0] for entry in entries]
+    assert numbers == list(range(numbers[0], numbers[0] - len(numbers), -1))
+    return [[entry[3], entry[5]] for entry in reversed(entries) if entry[3] != [b"CLIENT", b"LIST"]]
+
+
+def test_the_slow_log_holds_what_a_real_one_holds(live: RealServer, ours: RealServer) -> None:
+    """Which commands, in which order, trimmed and without passwords, and whose."""
+    theirs = slow_words(live)
+    assert slow_words(ours) == theirs
+    assert len(theirs) > 15
+
+
+def test_spikes_are_told_as_a_real_server_tells_them(live: RealServer, ours: RealServer) -> None:
+    """The same commands, the same threshold: equal events, and a graph in equal lines but for the numbers."""
+    told = []
+    for server in (live, ours):
+        with server.connect() as client:
+            client.command("CONFIG", "SET", "latency-monitor-threshold", "20")
+            client.command("LATENCY", "RESET")
+            client.command("DEBUG", "SLEEP", "0.03")
+            (event,) = [event for event in client.command("LATENCY", "LATEST") if event[0] != b"event-loop"]
+            (spike,) = client.command("LATENCY", "HISTORY", "command")
+            assert event[1:3] == spike and spike[1] >= 30 <= event[3]
+            graph = client.command("LATENCY", "GRAPH", "command").decode()
+            told.append((event[0], re.sub(r"\d+", "N", graph)))
+            client.command("CONFIG", "SET", "latency-monitor-threshold", "0")
+    assert told[0] == told[1]
+
+
+def test_histograms_have_the_form_of_real_ones(live: RealServer, ours: RealServer) -> None:
+    """In RESP3 a map of maps; calls are exact, the µs are among the real server's steps."""
+    told = []
+    for server in (live, ours):
+        with server.connect() as client:
+            client.command("HELLO", "3")
+            client.command("CONFIG", "RESETSTAT")
+            for _ in range(3):
+                client.command("SET", "k", "v")
+            client.command("DEBUG", "SLEEP", "0.017")
+            found = client.command("LATENCY", "HISTOGRAM", "set", "debug", "client", "nosuch")
+            told.append({name: (list(one), one[b"calls"]) for name, one in found.items()})
+            steps = list(found[b"debug"][b"histogram_usec"])
+            assert steps[0] in (33816, 67633, 135266, 270532), "2 significant digits above a power of two"
+            assert re.search(
+                rb"latency_percentiles_usec_debug:p50=\d+\.\d{3},p99=\d+\.\d{3},p99\.9=\d+\.\d{3}\r\n",
+                client.command("INFO", "latencystats"),
+            )
+    assert told[0] == told[1]
