@@ -10,6 +10,8 @@ import pytest
 from tests.commands.test_server_families import NOW_MS, World, error
 from txrepl.commands import dispatch, durations, latency, observations
 from txrepl.commands.lolwut import draw
+from txrepl.commands.monitor import monitor_line
+from txrepl.config.quoting import split_words
 from txrepl.directives import follow_directives
 from txrepl.resp.replies import encode
 
@@ -320,3 +322,88 @@ def test_histograms_and_percentiles_of_commands(watch: Stopwatch) -> None:
     assert client.say("LATENCY HISTOGRAM get") == encode([b"get", one], 2)
     client.say("CONFIG RESETSTAT")
     assert client.say("LATENCY HISTOGRAM get") == b"*0\r\n"
+
+
+# -- monitoring -------------------------------------------------------------------------------------------------
+
+
+def lines(data: bytes) -> list[bytes]:
+    """Monitor lines without the time."""
+    assert all(line.startswith(b"+1700000000.000000 ") for line in data.splitlines()), data
+    return [line.partition(b" ")[2] for line in data.splitlines()]
+
+
+def test_a_monitor_sees_what_runs_once_it_has_run() -> None:
+    """With the database that is selected then, and the client's address; nothing that was refused, no admin's words."""
+    world = World()
+    monitor, client = world.client(), world.client("10.0.0.1:7")
+    assert monitor.say("MONITOR") == b"+OK\r\n"
+    client.say("SELECT 3", "LPUSH l x", "INCR l", "NOSUCH", "GET", "CONFIG GET x", "AUTH user secret", "BLPOP none 1")
+    assert monitor.sent == b"+OK\r\n", "one write for all, later"
+    monitor.sent = b""
+    world.advance(0)
+    assert lines(monitor.sent) == [
+        b'[3 10.0.0.1:7] "SELECT" "3"',
+        b'[3 10.0.0.1:7] "LPUSH" "l" "x"',
+        b'[3 10.0.0.1:7] "INCR" "l"',
+        b'[3 10.0.0.1:7] "AUTH" "(redacted)" "(redacted)"',
+        b'[3 10.0.0.1:7] "BLPOP" "none" "1"',
+    ]
+
+
+def test_a_transaction_shows_when_it_runs_and_exec_last() -> None:
+    """What is queued is not run yet; a served BLPOP does not show a second time."""
+    world = World()
+    monitor, client, waiting = world.client(), world.client("/run/x.sock:0"), world.client("h:1")
+    monitor.say("MONITOR")
+    waiting.say("BLPOP q 0")
+    client.say("MULTI", "RPUSH q x", "CLIENT LIST")
+    world.advance(0)
+    client.say("EXEC")
+    monitor.sent = b""
+    world.advance(0)
+    assert lines(monitor.sent) == [b'[0 unix:/run/x.sock] "RPUSH" "q" "x"', b'[0 unix:/run/x.sock] "EXEC"']
+
+
+def test_bytes_that_do_not_print_are_escaped_for_monitors() -> None:
+    """As `sdscatrepr` writes them, whatever the byte."""
+    line = monitor_line([bytes(range(256))], 0, "h:1", 1_234_056)
+    assert line.startswith(b'+1234.056000 [0 h:1] "\\x00\\x01\\x02\\x03\\x04\\x05\\x06\\a\\b\\t\\n\\x0b\\x0c\\r\\x0e')
+    assert b' !\\"#$' in line and b"[\\\\]" in line and b"}~\\x7f\\x80" in line and line.endswith(b'\\xff"\r\n')
+    assert split_words(line.partition(b"] ")[2].removesuffix(b"\r\n")) == [bytes(range(256))]
+
+
+def test_a_monitor_is_no_ordinary_client_until_reset() -> None:
+    """It reads and writes no key, twice is once, CLIENT LIST marks it; RESET ends it, after what came until then."""
+    world = World()
+    monitor, client = world.client(), world.client()
+    assert monitor.say("MONITOR", "MONITOR") == b"+OK\r\n"
+    assert monitor.say("GET k") == monitor.say("SET k v") == error("ERR Replica can't interact with the keyspace")
+    assert b" flags=O " in client.say("CLIENT LIST TYPE normal")
+    client.say("PING")
+    assert lines(monitor.say("RESET").removeprefix(b"+RESET\r\n")) == [b'[0 127.0.0.1:5000] "PING"']
+    client.say("PING")
+    monitor.sent = b""
+    world.advance(0)
+    assert monitor.sent == b"" and world.node.dispatcher.gate == 0
+    assert monitor.say("GET k") == b"$-1\r\n"
+
+
+def test_monitors_that_leave_leave_nothing_behind() -> None:
+    """The gate closes with the last, whose lines are dropped with its connection."""
+    world = World()
+    monitor, client = world.client(), world.client()
+    monitor.say("MONITOR")
+    client.say("PING")
+    assert world.node.dispatcher.gate
+    world.node.close_session(monitor.session)
+    monitor.sent = b""
+    world.advance(0)
+    assert monitor.sent == b"" and not world.node.dispatcher.gate and not world.node.dispatcher.monitors
+
+
+def test_monitor_is_refused_in_a_transaction() -> None:
+    """Its replies would come among others'."""
+    client = World().client()
+    refused = error("ERR MONITOR isn't allowed for DENY BLOCKING client")
+    assert client.say("MULTI", "MONITOR", "EXEC") == b"+OK\r\n+QUEUED\r\n*1\r\n" + refused

@@ -113,3 +113,89 @@ def test_histograms_have_the_form_of_real_ones(live: RealServer, ours: RealServe
                 client.command("INFO", "latencystats"),
             )
     assert told[0] == told[1]
+
+
+# -- monitoring -------------------------------------------------------------------------------------------------
+
+MONITORED: list[tuple[Any, ...]] = [
+    ("SET", "a", "1"),
+    ("SELECT", "3"),
+    ("GET", b'a\r\n"\\\x07\x00\xff\xc3\xa9 '),
+    ("SELECT", "0"),
+    ("AUTH", "secret"),
+    ("AUTH", "user", "secret"),
+    ("HELLO", "2", "AUTH", "user", "secret"),
+    ("HELLO", "3", "SETNAME", "me"),
+    ("HELLO", "2"),
+    ("CONFIG", "GET", "x"),
+    ("MULTI",),
+    ("SET", "b", "2"),
+    ("INCR", "a"),
+    ("CLIENT", "LIST"),
+    ("EXEC",),
+    ("MULTI",),
+    ("MONITOR",),
+    ("EXEC",),
+    ("NOSUCH",),
+    ("GET",),
+    ("LPUSH", "a", "1"),
+    ("CLIENT", "ID"),
+    ("CLIENT", "NO-EVICT", "off"),
+    ("OBJECT", "ENCODING", "a"),
+    ("INFO", "server"),
+    ("SLOWLOG", "LEN"),
+    ("MIGRATE", "127.0.0.1", "1", "none", "0", "10", "AUTH", "secret"),
+    ("WATCH", "x"),
+    ("UNWATCH",),
+    ("DISCARD",),
+    ("MULTI",),
+    ("NOSUCH",),
+    ("EXEC",),
+    ("SUBSCRIBE", "c"),
+    ("UNSUBSCRIBE", "c"),
+    ("PUBLISH", "a", "b"),
+    ("DEBUG", "SLEEP", "0"),
+    ("WAIT", "0", "1"),
+    ("BLPOP", "none", "0.01"),
+    ("COMMAND", "COUNT"),
+    ("ROLE",),
+    ("QUIT",),
+]
+
+
+def monitored(server: RealServer) -> list[bytes]:
+    """The lines of a monitor while `MONITORED` runs, and what it gets when it asks for things itself."""
+    with server.connect() as monitor, server.connect() as client:
+        assert monitor.command("MONITOR") == "OK"
+        for words in MONITORED:
+            client.execute(*words)
+        seen: list[bytes] = []
+        while b'"QUIT"' not in (seen or [b""])[-1]:
+            seen.append(monitor.read_line())
+        monitor.send(encode("GET", "a") + encode("RESET"))
+        while seen[-1] != b"+RESET\r\n":
+            seen.append(monitor.read_line())
+        assert monitor.command("GET", "b") == b"2"
+    return [re.sub(rb"^\+\d{10}\.\d{6} \[(\d) 127\.0\.0\.1:\d+\] ", rb"\1 ", line) for line in seen]
+
+
+def test_a_monitor_sees_what_one_of_a_real_server_sees(live: RealServer, ours: RealServer) -> None:
+    """Every line, in the same order and escaped alike."""
+    theirs = monitored(live)
+    assert monitored(ours) == theirs
+    assert len(theirs) > 30
+
+
+def test_a_monitor_that_does_not_read_is_dropped_by_the_limit() -> None:
+    """The server goes on, and counts it."""
+    with txrepl(client_output_buffer_limit=("normal", "100000", "0", "0")) as server, server.connect() as monitor:
+        monitor.command("MONITOR")
+        value = "x" * 50_000
+
+        def dropped() -> bool:
+            server.command("SET", "k", value)
+            return server.info("stats")["client_output_buffer_limit_disconnections"] == "1"
+
+        wait_until(dropped, 20, "the monitor is dropped")
+        assert b"flags=O" not in server.command("CLIENT", "LIST")
+        assert server.command("GET", "k") == value.encode()

@@ -80,7 +80,7 @@ def flag_letters(client: Session) -> str:
     flags = client.flags
     letters = "O" if flags & MONITORING else "S" if flags & REPLICA else ""
     letters += "".join(letter for bit, letter in _LETTERS if flags & bit)
-    if client.address.startswith("/"):
+    if client.is_unix:
         letters += "U"
     if flags & NO_EVICT:
         letters += "e"

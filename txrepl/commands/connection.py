@@ -82,7 +82,9 @@ def reset(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR can only reset normal client connections")
     discard_transaction(s)
     end_subscriptions(s)
-    s.flags &= ~(SUBSCRIBED | MONITORING | REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | NO_EVICT | NO_TOUCH)
+    if s.flags & MONITORING:
+        s.server.monitor(s, watches=False)
+    s.flags &= ~(SUBSCRIBED | REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | NO_EVICT | NO_TOUCH)
     s.db = s.keyspace.databases[0]
     s.proto = 2
     s.name = b""

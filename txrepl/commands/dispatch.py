@@ -15,6 +15,7 @@ from txrepl.commands.authentication import denied
 from txrepl.commands.blocking import Waiters
 from txrepl.commands.client import client_line
 from txrepl.commands.durations import BUCKETS, count, uncount
+from txrepl.commands.monitor import Monitors, monitor_line
 from txrepl.commands.observations import DISABLED
 from txrepl.commands.propagation import Propagation
 from txrepl.commands.session import (
@@ -22,6 +23,7 @@ from txrepl.commands.session import (
     CLOSING,
     DENY_BLOCKING,
     IN_MULTI,
+    MONITORING,
     MULTI_FAILED,
     NO_TOUCH,
     PRIMARY,
@@ -47,6 +49,7 @@ from txrepl.commands.table import (
     NO_AUTH,
     NO_MULTI,
     READONLY,
+    SKIP_MONITOR,
     SKIP_SLOWLOG,
     STALE,
     WRITE,
@@ -124,6 +127,7 @@ class Dispatcher:
         self._state_gate: int = 0
         self._serving: bool = False
         self._released: list[Session] = []
+        self.monitors = Monitors(self._flush_monitors_soon)
         self._http_logged_ms: int | None = None
         self._propagation = propagation
         self.follow_observations()
@@ -144,7 +148,23 @@ class Dispatcher:
             self._state_gate = WRITE | MAY_REPLICATE
         else:
             self._state_gate = 0
-        self.gate = self._state_gate | self.pause_flags
+        self._refresh_gate()
+
+    def _refresh_gate(self) -> None:
+        self.gate = self._state_gate | self.pause_flags | (EVERY_COMMAND if self.monitors else 0)
+
+    def _flush_monitors_soon(self) -> None:
+        self.server.later(0, self.monitors.flush)
+
+    def monitor(self, session: Session, *, watches: bool, gone: bool = False) -> None:
+        """A session begins to watch every command, or ends it; `gone`: because its connection has ended."""
+        if watches:
+            session.flags |= MONITORING
+            self.monitors.add(session.number, session.outlet.write)
+        else:
+            session.flags &= ~MONITORING
+            self.monitors.remove(session.number, gone=gone)
+        self._refresh_gate()
 
     def release_paused(self) -> None:
         """Fewer commands are held back as of now: let those who wait try again."""
@@ -314,6 +334,8 @@ class Dispatcher:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
             session.written_offset = self.server.feed.history.offset
         elapsed = perf_counter_ns() - started
+        if self.monitors and not command.flags & (ADMIN | SKIP_MONITOR):
+            self._show(session, command, argv)
         if isinstance(reply, Blocked):
             reply.nanoseconds += elapsed
         else:
@@ -334,8 +356,18 @@ class Dispatcher:
         self.server.disconnect(session, flush=False)
         return NO_REPLY
 
+    def _show(self, session: Session, command: Command, argv: list[bytes]) -> None:
+        """Let monitors see a command."""
+        source = session.address
+        if session.is_unix:
+            source = f"unix:{source.removesuffix(':0')}"
+        line = monitor_line(command.shown(argv), session.db.number, source, self.keyspace.now_ms)
+        self.monitors.tell(line)
+
     def _run(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
         assert command.handler is not None
+        if self.monitors and command.flags & SKIP_MONITOR:
+            self._show(session, command, argv)  # before the commands of the script that it is
         try:
             return command.handler(session, argv)
         except CommandError as error:
@@ -423,7 +455,7 @@ class Dispatcher:
         loading = self.server.loading
         if loading is not None and not flags & LOADING and (not loading.served or flags & NO_ASYNC_LOADING):
             return CommandError("LOADING Redis is loading the dataset in memory")
-        if session.flags & REPLICA and flags & (WRITE | READONLY | MAY_REPLICATE):
+        if session.flags & (REPLICA | MONITORING) and flags & (WRITE | READONLY | MAY_REPLICATE):
             return CommandError("ERR Replica can't interact with the keyspace")
         return None
 
@@ -494,6 +526,8 @@ class Dispatcher:
         reply: Reply = refusal if refusal is not None else self._run(session, command, argv)
         session.flags &= ~DENY_BLOCKING
         self._propagation.collect(session.db.number, argv, keyspace.dirty != dirty)
+        if self.monitors and not command.flags & (ADMIN | SKIP_MONITOR):
+            self._show(session, command, argv)
         self._account(session, command, argv, perf_counter_ns() - started)
         return reply
 
@@ -542,6 +576,8 @@ class Dispatcher:
         except Exception as error:
             failed = self._broken(command, error)
         self._account(session, command, argv, perf_counter_ns() - started)
+        if self.monitors and not command.flags & ADMIN:
+            self._show(session, command, argv)
         if keyspace.effects:
             keyspace.effects.clear()
         if keyspace.ready:

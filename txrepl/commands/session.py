@@ -212,6 +212,9 @@ class Server(Protocol):
     def log(self, level: str, message: str) -> None:
         """Write a line; levels are `debug`, `verbose`, `notice`, `warning`."""
 
+    def monitor(self, session: Session, *, watches: bool) -> None:
+        """A session begins to watch every command, or ends it."""
+
     def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
         """Do something after a while."""
 
@@ -431,10 +434,15 @@ class Session:
         self.flags &= ~WATCH_BROKEN
 
     @property
+    def is_unix(self) -> bool:
+        """Whether the client came over the Unix socket, whose path and `:0` are then its address."""
+        return self.address.endswith(":0")
+
+    @property
     def is_local(self) -> bool:
         """Whether the client came over loopback or a Unix socket (`connIsLocal`)."""
         host = self.address.rpartition(":")[0].strip("[]")
-        return host.startswith(("127.", "/", "::ffff:127.")) or host == "::1"
+        return self.is_unix or host.startswith(("127.", "::ffff:127.")) or host == "::1"
 
     @property
     def may_block(self) -> bool:

@@ -25,11 +25,11 @@ DENIED: Final = (
 )
 
 
-def printable(address: Any) -> str:
-    """An address as CLIENT LIST shows it."""
+def printable(address: Any, unix_path: str) -> str:
+    """An address as CLIENT LIST shows it (`genClientAddrString`)."""
     host = getattr(address, "host", None)
     if host is None:
-        return "/unix:0"
+        return f"{unix_path}:0"
     return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
 
 
@@ -63,7 +63,8 @@ class Client(protocol.Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(bool(node.config.get_int("tcp-keepalive")))
-        self._session = node.open_session(self, printable(peer), printable(transport.getHost()))
+        path = node.config.get_str("unixsocket")
+        self._session = node.open_session(self, printable(peer, path), printable(transport.getHost(), path))
         self._parser.authenticated = not self._session.must_log_in
 
     def _refusal(self, host: str) -> bytes | None:

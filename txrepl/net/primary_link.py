@@ -150,7 +150,7 @@ class PrimaryLink:
             wire.transport.abortConnection()
             return 0.0
         self._wire = wire
-        node.link.local_address = printable(wire.transport.getHost())
+        node.link.local_address = printable(wire.transport.getHost(), "")
         wire.transport.setTcpNoDelay(True)
         node.log("notice", "Non blocking connect for SYNC fired the event.")
         recorded = Recorded(wire, transcript, lambda: node.link.state, node.now)

@@ -27,7 +27,7 @@ from typing import Final
 
 from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.migration import Migration
-from txrepl.commands.session import CLOSING, Outlet, Session
+from txrepl.commands.session import CLOSING, MONITORING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
@@ -117,6 +117,8 @@ class Node(Core):
         self.dispatcher.stop_waiting(session)
         discard_transaction(session)
         self.pubsub.forget(session)
+        if session.flags & MONITORING:
+            self.dispatcher.monitor(session, watches=False, gone=True)
         if session.replica is not None:
             self.primary.detach(session.replica)
             self.refresh_gate()
@@ -153,11 +155,15 @@ class Node(Core):
         """Answer a blocked session and let it go on."""
         self.dispatcher.unblock(session, reply)
 
+    def monitor(self, session: Session, *, watches: bool) -> None:
+        """MONITOR, and its end by RESET."""
+        self.dispatcher.monitor(session, watches=watches)
+
     def attach_replica(self, session: Session) -> Replica:
         """The session's replica record, made when it first speaks as one."""
         if session.replica is None:
             host = session.address.rpartition(":")[0].strip("[]")
-            session.replica = Replica(session.number, "/unixsocket" if host.startswith("/") else host)
+            session.replica = Replica(session.number, "/unixsocket" if session.is_unix else host)
             outlet = session.outlet
             if isinstance(outlet, ReplicaOutlet):
                 session.replica.outlet = outlet
