@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.interop.conftest import Run
-from tests.interop.servers import RealServer, ReplyError, free_port, wait_until
+from tests.interop.servers import KINDS, RealServer, ReplyError, free_port, wait_until
 from tests.interop.web import request
 
 SYNC_TIMEOUT_S = 30.0
@@ -126,6 +126,7 @@ def test_a_password_that_is_right_wrong_missing_or_too_much(kind: str, run: Run,
     assert 'CONFIG SET masterauth ""' in lines(found, "here"), found
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "txrepl"])
 def test_a_user_without_the_right_to_psync_is_given_it_by_the_named_line(kind: str, run: Run, node: RealServer) -> None:
     """Refused; then the line is run there as it stands, and the node follows."""
     primary = run(kind)

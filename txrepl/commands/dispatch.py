@@ -84,7 +84,7 @@ _WAITS_FOR: Final = {"list": ListValue, "sorted-set": SortedSetValue, "stream": 
 _LOST_RIGHTS: Final = {
     Reason.COMMAND: "no permission to execute the command or subcommand",
     Reason.KEY: "no permission to touch the specified keys",
-    Reason.CHANNEL: "no permission to access one of the channels used as arguments to the command",
+    Reason.CHANNEL: "no permission to access one of the channels used as arguments",
 }
 
 _HTTP_WORDS: Final = frozenset((b"post", b"host:"))

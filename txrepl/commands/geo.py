@@ -438,6 +438,24 @@ def _stored_at(begin: int) -> tuple[KeySpec, KeySpec]:
     )
 
 
+def _keys_from(begin: int) -> Callable[[list[bytes]], list[int]]:
+    """Finds the keys of a GEORADIUS whose options begin there: of several destinations the last one counts.
+
+    The specifications tell the first; who may write that one need not be allowed to write the other.
+    """
+
+    def find(argv: list[bytes]) -> list[int]:
+        positions, at = [1], begin
+        while at < len(argv) - 1:
+            if argv[at].lower() in (b"store", b"storedist"):
+                at += 1
+                positions[1:] = [at]
+            at += 1
+        return positions
+
+    return find
+
+
 def _radius(s: Session, search: _Search) -> Reply:
     if search.destination is not None:
         return search.keep(s, search.destination, b"georadiusstore")
@@ -467,6 +485,7 @@ def _around_member(s: Session, argv: list[bytes], *, may_store: bool) -> Reply:
     since="3.2.0",
     summary="Finds the members around a place and answers or stores them.",
     complexity=_COST,
+    find_keys=_keys_from(6),
 )
 def georadius(s: Session, argv: list[bytes]) -> Reply:
     """GEORADIUS key longitude latitude radius unit [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]
@@ -497,6 +516,7 @@ def georadius_ro(s: Session, argv: list[bytes]) -> Reply:
     since="3.2.0",
     summary="Finds the members around another member and answers or stores them.",
     complexity=_COST,
+    find_keys=_keys_from(5),
 )
 def georadiusbymember(s: Session, argv: list[bytes]) -> Reply:
     """GEORADIUSBYMEMBER key member radius unit …, with GEORADIUS's options."""

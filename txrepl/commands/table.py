@@ -119,7 +119,8 @@ class Command:
         arity: number of words with the name; negative: at least that many.
         flags: the bits above.
         groups: Redis's group (`string`, `list`, …).
-        find_keys: for commands whose keys no specification can name (SORT, MIGRATE): positions of the keys in argv.
+        find_keys: for commands whose keys no specification can name (SORT, MIGRATE), or not all calls of which
+            (GEORADIUS): positions of the keys in argv.
         secrets: positions in argv of what no log may show (passwords); None where nothing is secret.
         calls, nanoseconds, rejected, failed: for INFO commandstats.
         durations: how long its calls took, as `durations` counts them.
@@ -186,7 +187,7 @@ class Command:
                 if not spec.incomplete
                 for position in _positions(spec, argv)
             }
-            others = next((spec.flags for spec in reversed(self.keys) if spec.incomplete), "RW ACCESS UPDATE")
+            others = next((spec.flags for spec in reversed(self.keys) if spec.incomplete), self.keys[-1].flags)
             return [(position, known.get(position, others)) for position in self.find_keys(argv)]
         found: list[tuple[int, str]] = []
         for spec in self.keys:
