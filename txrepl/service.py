@@ -24,6 +24,7 @@ from txrepl.directives import follow_directives, load_users
 from txrepl.errors import RdbError, StartError
 from txrepl.net.bulk import load_file
 from txrepl.net.clients import ClientFactory
+from txrepl.net.garbage import PacedCollector
 from txrepl.net.log import Log
 from txrepl.net.migration import Migrator
 from txrepl.net.primary_link import PrimaryLink
@@ -88,6 +89,7 @@ class RedisService(service.Service):
         self._ticker = task.LoopingCall(self.node.tick)
         self._ticker.clock = reactor
         self._stall_watch = StallWatch(self.node.stalled, reactor)
+        self._collector = PacedCollector(reactor)
         self._webhook: Any = None
         config.subscribe("event-webhook", self._want_webhook)
         self._ports: list[Any] = []
@@ -122,6 +124,7 @@ class RedisService(service.Service):
         super().startService()
         self._start_ticking()
         self._stall_watch.start()
+        self._collector.start()
         self._want_webhook()
         loaded = defer.Deferred.fromCoroutine(self._load())
         loaded.addErrback(lambda failure: self._fail(failure.getErrorMessage()))
@@ -317,6 +320,7 @@ class RedisService(service.Service):
         if self._ticker.running:
             self._ticker.stop()
         self._stall_watch.stop()
+        self._collector.stop()
         if self._webhook is not None:
             self._webhook.stop()
         self.link.stop()

@@ -108,6 +108,7 @@ def config_resetstat(s: Session, argv: list[bytes]) -> Reply:
     """CONFIG RESETSTAT (`resetServerStats`, `resetCommandTableStats`, `resetErrorTableStats`)."""
     server = s.server
     server.stats.reset()
+    server.keyspace.lazyfree.freed = 0
     keyspace = s.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = 0
     primary = server.primary

@@ -379,7 +379,7 @@ def _within(value: SortedSetValue, shape: Shape, centre: Coordinates, limit: int
     order = value.order()
     found: list[_Found] = []
     for least, after in search_spans(shape, centre):
-        for score, member in order.irange((least,), (after,)):
+        for score, member in order.between(least, after):
             place = decode(score)
             distance = shape.distance_within(centre, place)
             if distance is not None:

@@ -12,6 +12,7 @@ from typing import Final
 from txrepl.commands.expire_options import is_past
 from txrepl.commands.session import Session
 from txrepl.keyspace.database import Event, Expiry, Keyspace
+from txrepl.keyspace.scan import INDEXED_FROM, ScanIndex
 from txrepl.keyspace.values import HashValue
 
 HASH: Final = int(Event.HASH)
@@ -75,6 +76,8 @@ def put_field(keyspace: Keyspace, value: HashValue, field: bytes, text: bytes) -
         longest = limits.hash_value
         if len(text) > longest or len(field) > longest or len(fields) > limits.hash_entries:
             value.large = True
+    elif value.index is None and len(fields) == INDEXED_FROM:
+        value.index = ScanIndex(fields)
 
 
 def set_field(

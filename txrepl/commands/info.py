@@ -213,8 +213,8 @@ def _memory(server: Server, process: Process) -> Section:
         "mem_aof_buffer": "0",
         "mem_allocator": "python",
         "active_defrag_running": "0",
-        "lazyfree_pending_objects": "0",
-        "lazyfreed_objects": "0",
+        "lazyfree_pending_objects": str(server.keyspace.lazyfree.pending),
+        "lazyfreed_objects": str(server.keyspace.lazyfree.freed),
     }
 
 

@@ -144,7 +144,7 @@ def _rename(s: Session, source: bytes, target: bytes, *, only_new: bool) -> bool
             return False
         db.remove(target)
     deadline_ms, use = db.expires.get(source), db.used.get(source)
-    db.remove(source)
+    db.detach(source)
     db.remove(target)
     _place(db, target, value, deadline_ms, use)
     db.changed(source, Event.GENERIC, b"rename_from")
@@ -213,7 +213,7 @@ def move(s: Session, argv: list[bytes]) -> Reply:
         return 0
     target.remove(key)
     _place(target, key, value, source.expires.get(key), source.used.get(key))
-    source.remove(key)
+    source.detach(key)
     source.changed(key, Event.GENERIC, b"move_from")
     target.changed(key, Event.GENERIC, b"move_to", 0)
     return 1

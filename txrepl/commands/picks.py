@@ -52,6 +52,13 @@ def pick(value: Indexed, members: Collection[bytes], rng: random.Random) -> byte
     return index_of(value, members).pick(rng.randrange)
 
 
+def take(value: Indexed, members: Collection[bytes], rng: random.Random) -> bytes:
+    """`pick` for who removes the member then."""
+    if len(members) <= COPY_UP_TO:
+        return rng.choice(list(members))
+    return index_of(value, members).take(rng.randrange)
+
+
 def pick_distinct(value: Indexed, members: Collection[bytes], count: int, rng: random.Random) -> list[bytes]:
     """`count` different members, all when there are not more."""
     size = len(members)

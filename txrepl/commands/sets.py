@@ -11,14 +11,15 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from txrepl.commands.arguments import integer_between
-from txrepl.commands.picks import pick, pick_distinct, pick_repeatedly, signed_count
+from txrepl.commands.picks import pick, pick_distinct, pick_repeatedly, signed_count, take
 from txrepl.commands.scan import scan_cursor, scan_members, scan_options
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, counted_keys, key_at, keys_from
 from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
 from txrepl.keyspace.database import Event, Limits
 from txrepl.keyspace.numbers import INT64_MAX, parse_integer
-from txrepl.keyspace.values import SetValue
+from txrepl.keyspace.scan import INDEXED_FROM, ScanIndex
+from txrepl.keyspace.values import SetValue, equip
 from txrepl.resp.replies import Reply, SetReply
 
 family = Family("set")
@@ -102,6 +103,8 @@ def _add_one(value: SetValue, member: bytes, limits: Limits) -> int:
     members.add(member)
     if value.index is not None:
         value.index.added(member)
+    elif len(members) == INDEXED_FROM:
+        value.index = ScanIndex(members)
     if not value.large and _too_large(members, (member,), len(members) - 1, limits):
         value.large = True
     return 1
@@ -115,6 +118,8 @@ def _add_many(value: SetValue, words: list[bytes], limits: Limits) -> int:
         value.large = True
     if index is None:
         members.update(words)
+        if before < INDEXED_FROM <= len(members):
+            value.index = ScanIndex(members)
     else:
         for member in words:
             if member not in members:
@@ -291,7 +296,7 @@ def spop(s: Session, argv: list[bytes]) -> Reply:
     if value is None:
         return None
     members = value.members
-    member = pick(value, members, s.keyspace.rng)
+    member = take(value, members, s.keyspace.rng)
     members.remove(member)
     if not members:
         db.remove(key)
@@ -395,6 +400,7 @@ def _store(s: Session, key: bytes, members: set[bytes], event: bytes) -> int:
         return 0
     value = SetValue(members)
     value.large = _too_large(members, members, 0, s.keyspace.limits)
+    equip(value)
     db.put(key, value)
     db.persist(key)
     db.changed(key, SET, event)

@@ -271,7 +271,7 @@ def _rank(s: Session, argv: list[bytes], *, reverse: bool) -> Reply:
     score = None if value is None else value.scores.get(argv[2])
     if value is None or score is None:
         return NULL_ARRAY if with_score else None
-    rank: int = value.order().bisect_left((score, argv[2]))
+    rank = value.order().rank(score, argv[2])
     if reverse:
         rank = len(value.scores) - 1 - rank
     return [rank, score] if with_score else rank

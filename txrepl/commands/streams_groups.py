@@ -127,8 +127,10 @@ def xgroup_setid(s: Session, argv: list[bytes]) -> Reply:
 def xgroup_destroy(s: Session, argv: list[bytes]) -> Reply:
     """XGROUP DESTROY key group"""
     stream = _stream(s, argv[2])
-    if stream.groups.pop(argv[3], None) is None:
+    group = stream.groups.pop(argv[3], None)
+    if group is None:
         return 0
+    s.keyspace.lazyfree.value(group)
     s.keyspace.dirty += 1
     s.db.notify(STREAM, b"xgroup-destroy", argv[2])
     s.db.signal_ready(argv[2])  # whoever waits in the group is told that it is gone
@@ -166,10 +168,10 @@ def xgroup_delconsumer(s: Session, argv: list[bytes]) -> Reply:
     consumer = group.consumers.get(argv[4])
     if consumer is None:
         return 0
-    group.drop(consumer)
+    pending = group.drop(consumer)
     s.keyspace.dirty += 1
     s.db.notify(STREAM, b"xgroup-delconsumer", argv[2])
-    return len(consumer.pending)
+    return pending
 
 
 @family.command("xgroup help", 2, "loading stale", since="5.0.0", summary="Lists the subcommands.")

@@ -10,9 +10,10 @@ from typing import Final
 from txrepl.commands.arguments import integer_between, positive, timeout_ms
 from txrepl.commands.session import Blocked, Session
 from txrepl.commands.table import Family, counted_keys, key_at, keys_from
-from txrepl.commands.zset_values import Scored, settle_removal
+from txrepl.commands.zset_values import settle_removal
 from txrepl.errors import SYNTAX, WRONG_TYPE, CommandError
 from txrepl.keyspace.numbers import INT64_MAX
+from txrepl.keyspace.ranking import Scored
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
 

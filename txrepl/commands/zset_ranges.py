@@ -14,9 +14,10 @@ from typing import Final, Protocol
 from txrepl.commands.arguments import integer
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family, key_at
-from txrepl.commands.zset_values import Scored, scored_reply, settle_removal, store
+from txrepl.commands.zset_values import scored_reply, settle_removal, store
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.numbers import parse_float
+from txrepl.keyspace.ranking import Scored
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import Reply
 
@@ -70,22 +71,22 @@ class ScoreRange:
 
     def __init__(self, low: bytes, high: bytes) -> None:
         bound, is_open = _score_bound(low)
-        self._start: tuple[float] | None = _after(bound) if is_open else (bound,)
+        self._start: float | None = _after(bound) if is_open else bound
         bound, is_open = _score_bound(high)
-        self._stop: tuple[float] | None = (bound,) if is_open else _after(bound)
+        self._stop: float | None = bound if is_open else _after(bound)
 
     def span(self, value: SortedSetValue, *, reverse: bool = False) -> Span:
         """The ranks whose scores are within the bounds."""
         order = value.order()
         size = len(value.scores)
-        start = size if self._start is None else order.bisect_left(self._start)
-        stop = size if self._stop is None else order.bisect_left(self._stop)
+        start = size if self._start is None else order.below(self._start)
+        stop = size if self._stop is None else order.below(self._stop)
         return start, stop
 
 
-def _after(score: float) -> tuple[float] | None:
-    """What sorts after every member of that score and before the next score; None: nothing does."""
-    return None if score == inf else (nextafter(score, inf),)
+def _after(score: float) -> float | None:
+    """The next score above; None: there is none."""
+    return None if score == inf else nextafter(score, inf)
 
 
 def _score_bound(text: bytes) -> tuple[float, bool]:
@@ -126,16 +127,13 @@ class LexRange:
         return self._search(value) if value.large else self._walk(value, reverse)
 
     def _search(self, value: SortedSetValue) -> Span:
-        order = value.order()
         size = len(value.scores)
         start = 0
         if self._low[0] >= 0:
-            find = bisect_right if self._low_open else bisect_left
-            start = size if self._low[0] else find(order, self._low[1], key=_member)
+            start = size if self._low[0] else _lex_rank(value, self._low[1], behind=self._low_open)
         stop = size
         if self._high[0] <= 0:
-            find = bisect_left if self._high_open else bisect_right
-            stop = 0 if self._high[0] else find(order, self._high[1], key=_member)
+            stop = 0 if self._high[0] else _lex_rank(value, self._high[1], behind=not self._high_open)
         return start, stop
 
     def _walk(self, value: SortedSetValue, reverse: bool) -> Span:
@@ -167,6 +165,15 @@ class LexRange:
 
 def _member(scored: Scored) -> bytes:
     return scored[1]
+
+
+def _lex_rank(value: SortedSetValue, member: bytes, *, behind: bool) -> int:
+    """How many members come before this one, itself included if `behind`; a guess where scores differ."""
+    order = value.order()
+    score = order[0][0]
+    if score == order[len(order) - 1][0]:
+        return order.rank(score, member) + (behind and member in value.scores)
+    return bisect_right(order, member, key=_member) if behind else bisect_left(order, member, key=_member)
 
 
 def _lex_bound(text: bytes) -> tuple[_LexBound, bool]:
@@ -262,7 +269,10 @@ class _Query:
                 stop = start + self.limit
         if start >= stop:
             return []
-        return list(value.order().islice(start, stop, self.reverse))
+        found = value.order().span(max(start, 0), stop)
+        if self.reverse:
+            found.reverse()
+        return found
 
 
 def _read_range(s: Session, argv: list[bytes], by: By | None, reverse: bool | None) -> Reply:

@@ -14,12 +14,9 @@ from txrepl.commands.arguments import number
 from txrepl.commands.session import Session
 from txrepl.errors import NOT_A_FLOAT, CommandError
 from txrepl.keyspace.database import Database, Event, Limits
-from txrepl.keyspace.values import SortedSetValue
+from txrepl.keyspace.ranking import Scored
+from txrepl.keyspace.values import SortedSetValue, equip
 from txrepl.resp.replies import Pairs, Reply
-
-Scored = tuple[float, bytes]
-"""A member with its score, in the order of sorting."""
-
 
 _HAS_DIGIT: Final = re.compile(rb"0x[0.]*[1-9a-f]|[0.]*[1-9]", re.IGNORECASE)
 """What begins a number that is not 0."""
@@ -81,6 +78,7 @@ def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes, chan
         for member, score in scores.items():
             if score == 0:
                 scores[member] = 0.0
+    equip(value)
     db.put(key, value)
     db.persist(key)
     db.changed(key, Event.ZSET, event, changes)

@@ -222,14 +222,14 @@ _SNAPSHOTS: Final = (
     Spec("stop-writes-on-bgsave-error", _BOOL, True),
 )
 
-_FREED_AT_ONCE: Final = "memory is freed at once, about 50 ms for a million keys"
+_FREED_IN_SLICES: Final = "what is large is always freed in slices, between the clients' commands"
 _REPLICATION: Final = (
     Spec("replicaof", PrimaryAddress(), None, alias="slaveof", mutable=False),
     Spec("masterauth", _OPTIONAL, "", quiet_alias="primaryauth", secret=True),
     Spec("masteruser", _OPTIONAL, "", quiet_alias="primaryuser", secret=True),
     Spec("replica-serve-stale-data", _BOOL, True, alias="slave-serve-stale-data"),
     Spec("replica-read-only", _BOOL, True, alias="slave-read-only"),
-    Spec("replica-lazy-flush", _BOOL, False, alias="slave-lazy-flush", honoured=False, note=_FREED_AT_ONCE),
+    Spec("replica-lazy-flush", _BOOL, False, alias="slave-lazy-flush", honoured=False, note=_FREED_IN_SLICES),
     Spec("replica-priority", _INT, 100, alias="slave-priority"),
     Spec("replica-announced", _BOOL, True),
     Spec("replica-announce-ip", _OPTIONAL, "", alias="slave-announce-ip"),
@@ -296,9 +296,9 @@ _MEMORY: Final = (
     Spec("lfu-log-factor", _INT, 10),
     Spec("lfu-decay-time", _INT, 1),
     Spec("active-expire-effort", Integer(1, 10), 1, honoured=False),
-    Spec("lazyfree-lazy-eviction", _BOOL, False, honoured=False, note=_FREED_AT_ONCE),
+    Spec("lazyfree-lazy-eviction", _BOOL, False, honoured=False, note=_FREED_IN_SLICES),
     Spec("lazyfree-lazy-expire", _BOOL, False),
-    Spec("lazyfree-lazy-server-del", _BOOL, False, honoured=False, note=_FREED_AT_ONCE),
+    Spec("lazyfree-lazy-server-del", _BOOL, False, honoured=False, note=_FREED_IN_SLICES),
     Spec("lazyfree-lazy-user-del", _BOOL, False),
     Spec("lazyfree-lazy-user-flush", _BOOL, False),
     Spec("activerehashing", _BOOL, True, honoured=False),

@@ -17,6 +17,7 @@ from typing import Final
 from txrepl.errors import WRONG_TYPE, CommandError
 from txrepl.keyspace.access import FIRST_COUNT, NOTHING, FirstCounts, Frequencies, LfuSettings, Notes, pack
 from txrepl.keyspace.expiry import ExpiryWheel
+from txrepl.keyspace.lazyfree import LazyFree
 from txrepl.keyspace.scan import ScanIndex
 from txrepl.keyspace.streams import NODE_BYTES, NODE_ENTRIES, StreamValue
 from txrepl.keyspace.values import (
@@ -128,6 +129,7 @@ class Keyspace:
         has_streams: there may be a stream; who makes one sets it.
         expired_fields: how many fields of hashes expired.
         module_aux: (module id, when, payload) of modules' own data, kept alike.
+        lazyfree: what was taken out of the databases and waits to be freed.
         ready: keys that got elements while clients were blocked on them, in order.
         local_expires: a heap of (deadline, database, key) that clients of a writable replica set, for no primary will
             delete those keys (`slaveKeysWithExpire`); None everywhere else.
@@ -149,6 +151,7 @@ class Keyspace:
         "lazy_expire",
         "lazy_user_del",
         "lazy_user_flush",
+        "lazyfree",
         "lfu",
         "limits",
         "local_expires",
@@ -188,6 +191,7 @@ class Keyspace:
         self.module_aux: list[tuple[int, int, bytes]] = []
         self.ready: dict[tuple[int, bytes], None] = {}
         self.local_expires: list[tuple[int, int, bytes]] | None = None
+        self.lazyfree = LazyFree()
         self.databases: list[Database] = [Database(self, index) for index in range(databases)]
 
     @property
@@ -248,17 +252,24 @@ class Keyspace:
         return sum(db.clear() for db in self.databases)
 
     def adopt(self, other: Keyspace) -> None:
-        """Take over another keyspace's contents, whole; watchers see every key of either as changed."""
+        """Take over another keyspace's contents, whole; watchers see every key of either as changed.
+
+        The other is empty afterwards: it is a cycle, which the collector may never look at again.
+        """
         for mine, theirs in zip(self.databases, other.databases, strict=True):
             for key in list(mine.watched):
                 if key in mine.data or key in theirs.data:
                     mine.touch(key)
+            mine.drop_contents()
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
             mine.volatile, mine.volatile_wheel = theirs.volatile, theirs.volatile_wheel
             mine.used, mine.since_ms = theirs.used, theirs.since_ms
             if self.counts_uses != other.counts_uses:
                 mine.forget_uses()
             mine.heed_uses()
+            theirs.data, theirs.expires, theirs.volatile, theirs.index = {}, {}, {}, None
+            theirs.wheel, theirs.volatile_wheel = ExpiryWheel(theirs.expires), ExpiryWheel(theirs.volatile)
+            theirs.forget_uses()
         if self.local_expires is not None:
             self.local_expires = []
         self.functions = other.functions
@@ -503,13 +514,16 @@ class Database:
         """
         data = self.data
         self.on_put[key] = self.keyspace.clock
-        if (self.index is not None or self.waiting or self.keyspace.attention) and key not in data:
-            data[key] = value
-            self._added(key, value)
-        else:
-            data[key] = value
-            if self.guarded:
-                self._signal_lost(key)
+        old = data.get(key)
+        data[key] = value
+        if old is None:
+            if self.index is not None or self.waiting or self.keyspace.attention:
+                self._added(key, value)
+            return
+        if old.__class__ is not bytes and old is not value:
+            self.keyspace.lazyfree.value(old)
+        if self.guarded:
+            self._signal_lost(key)
 
     def heed(self, key: bytes, value: Value) -> None:
         """Note what a value just put, or a hash whose deadlines changed, asks of active expiry and of RDBs to come."""
@@ -544,17 +558,29 @@ class Database:
             self.keyspace.ready[(self.number, key)] = None
 
     def remove(self, key: bytes) -> bool:
-        """Delete the key and its deadline; False if it was not there. Does not call `changed`."""
-        if self.data.pop(key, None) is None:
+        """Delete the key and its deadline; False if it was not there. Does not call `changed`.
+
+        The value is freed, perhaps later and piece by piece: only the running command may still look at it.
+        """
+        value = self.detach(key)
+        if value is None:
             return False
-        self.used.pop(key, None)
-        if self.expires:
-            self.expires.pop(key, None)
-        if self.volatile:
-            self.volatile.pop(key, None)
-        if self.guarded:
-            self._signal_lost(key)
+        if value.__class__ is not bytes:
+            self.keyspace.lazyfree.value(value)
         return True
+
+    def detach(self, key: bytes) -> Value | None:
+        """`remove` for a value that will be put under another key, or in another database."""
+        value = self.data.pop(key, None)
+        if value is not None:
+            self.used.pop(key, None)
+            if self.expires:
+                self.expires.pop(key, None)
+            if self.volatile:
+                self.volatile.pop(key, None)
+            if self.guarded:
+                self._signal_lost(key)
+        return value
 
     def set_expire(self, key: bytes, deadline_ms: int) -> None:
         """Give an existing key a deadline (unix ms)."""
@@ -643,6 +669,12 @@ class Database:
         for key in self.guarded:
             if key in self.data:
                 self._signal_lost(key)
+        self.drop_contents()
+        return count
+
+    def drop_contents(self) -> None:
+        """Be empty; what was there is freed piece by piece. Tells nobody."""
+        self.keyspace.lazyfree.database(self.data, (self.expires, self.used, self.volatile), self.index)
         self.data = {}
         self.expires = {}
         self.wheel = ExpiryWheel(self.expires)
@@ -650,7 +682,6 @@ class Database:
         self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index = None
         self.forget_uses()
-        return count
 
     # -- use ----------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,18 @@ from txrepl.keyspace.values import (
     SetValue,
     SortedSetValue,
     Value,
+    equip,
 )
 
 
 def duplicate(value: Value) -> Value:
     """A copy that can be changed without changing the original."""
+    copy = _copy(value)
+    equip(copy)
+    return copy
+
+
+def _copy(value: Value) -> Value:
     if isinstance(value, ListValue):
         return ListValue(value.items.copy())
     if isinstance(value, HashValue):

@@ -11,7 +11,7 @@ from typing import Final
 from txrepl.keyspace.database import Limits
 from txrepl.keyspace.numbers import parse_integer
 from txrepl.keyspace.streams import StreamValue
-from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
+from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value, equip
 
 _EMBEDDED_BYTES: Final = 44
 _SHARED_INTEGERS: Final = 10_000
@@ -19,6 +19,7 @@ _SHARED_REFERENCES: Final = 2**31 - 1
 _LIST_SIZES: Final = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
 _SAFE_BYTES: Final = 8192
 _LISTPACK_FRAME_BYTES: Final = 7
+_LEAST_ENTRY_BYTES: Final = 2
 
 
 def encoding_name(value: Value, limits: Limits) -> str:
@@ -39,7 +40,7 @@ def encoding_name(value: Value, limits: Limits) -> str:
 
 
 def mark_large(value: Value, limits: Limits) -> None:
-    """Give a collection that was made whole (RESTORE, a load) the size that `Limits` says it has."""
+    """Give a collection that was made whole (RESTORE, a load) the size that `Limits` says it has, and its index."""
     if isinstance(value, HashValue):
         limit = limits.hash_value
         value.large = (
@@ -52,6 +53,7 @@ def mark_large(value: Value, limits: Limits) -> None:
     elif isinstance(value, SortedSetValue):
         limit = limits.zset_value
         value.large = len(value.scores) > limits.zset_entries or any(len(member) > limit for member in value.scores)
+    equip(value)
 
 
 def _is_large_set(members: set[bytes], limits: Limits) -> bool:
@@ -73,6 +75,8 @@ def _fits_listpack(value: ListValue, fill: int) -> bool:
     """Whether a list is one listpack: by bytes for a negative list-max-listpack-size, else by elements."""
     limit = _LIST_SIZES.get(fill, _SAFE_BYTES if fill >= 0 else _LIST_SIZES[-5])
     if fill >= 0 and len(value.items) > max(fill, 1):
+        return False
+    if len(value.items) * _LEAST_ENTRY_BYTES > limit:
         return False
     size = _LISTPACK_FRAME_BYTES
     for item in value.items:

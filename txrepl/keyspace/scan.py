@@ -1,19 +1,28 @@
 """A stateless cursor and a random member for any dict or set that keeps changing.
 
-Python's containers have no stable position that a SCAN cursor could name. A `ScanIndex` numbers
-members in order of insertion; a cursor is the number below which a scan goes on, downwards, so new
-members (higher numbers) never prolong a scan, and a member that stays throughout is met once at
-least: Redis's guarantee. Removal is free: dead entries are dropped when they outnumber the live.
+Python's containers have no stable position that a SCAN cursor could name. A `ScanIndex` lists the members in order
+of insertion; a cursor is the position below which a scan goes on, downwards. New members come at the end and never
+prolong a scan. A removed member leaves a dead entry, and whoever meets one may put the last entry in its place: an
+entry only ever moves down, so a member that stays throughout is met once at least, which is Redis's guarantee.
 
-The index is built when the first scan or random pick asks for it; until then a container pays nothing.
+Nothing here takes longer the more members there are, but for making the index and, when members came and went so
+often that there are four entries to each, making it anew: the cursors handed out before then begin again.
+
+A small container has no index until a scan or a random pick asks for one; `INDEXED_FROM` members make it for good.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import Final, Protocol
+
+INDEXED_FROM: Final = 65_536
+"""Members from which a container has its index at once: made any later it would take more than some ms."""
+
+_POSITION_BITS: Final = 40
+_GENERATIONS: Final = 1 << 23
+_TIDIED_AT_ONCE: Final = 4
+"""Entries looked at for every one that is added while more than half are dead."""
 
 
 class Members(Protocol):
@@ -25,42 +34,46 @@ class Members(Protocol):
 
 
 class ScanIndex:
-    """Insertion numbers of a container's members.
+    """The members of a container by position.
 
     Parameters:
         members: the live container; the index asks it who is alive.
+
+    Attributes:
+        entries: every member, and some that are members no more.
     """
 
-    __slots__ = ("_keys", "_members", "_next", "_numbers")
+    __slots__ = ("_generation", "_hand", "_members", "entries")
 
     def __init__(self, members: Collection[bytes]) -> None:
         self._members: Collection[bytes] = members
-        self._keys: list[bytes] = list(members)
-        self._numbers: array[int] = array("Q", range(1, len(self._keys) + 1))
-        self._next: int = len(self._keys) + 1
+        self._generation: int = 0
+        self._hand: int = 0
+        self.entries: list[bytes] = list(members)
 
     def added(self, key: bytes) -> None:
         """A member that was not there has been inserted into the container."""
-        if len(self._keys) > 2 * len(self._members) + 64:
-            self._compact()
-        self._keys.append(key)
-        self._numbers.append(self._next)
-        self._next += 1
+        self.entries.append(key)
+        if len(self.entries) > 2 * len(self._members) + 64:
+            self._tidy()
 
-    def _compact(self) -> None:
-        seen: set[bytes] = set()
-        keys: list[bytes] = []
-        numbers: array[int] = array("Q")
-        for position in range(len(self._keys) - 1, -1, -1):
-            key = self._keys[position]
-            if key in self._members and key not in seen:
-                seen.add(key)
-                keys.append(key)
-                numbers.append(self._numbers[position])
-        keys.reverse()
-        numbers.reverse()
-        self._keys = keys
-        self._numbers = numbers
+    def _tidy(self) -> None:
+        """Drop a few dead entries; begin anew where members have many, since those are never dead."""
+        members = self._members
+        if len(self.entries) > 4 * len(members) + 64:
+            self.entries = list(members)
+            self._generation = (self._generation + 1) % _GENERATIONS
+            return
+        for _ in range(_TIDIED_AT_ONCE):
+            self._hand = (self._hand if 0 < self._hand <= len(self.entries) else len(self.entries)) - 1
+            if self.entries[self._hand] not in members:
+                self._fill(self._hand)
+
+    def _fill(self, position: int) -> None:
+        """Put the last entry in the place of a dead one."""
+        last = self.entries.pop()
+        if position < len(self.entries):
+            self.entries[position] = last
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Visit up to `count` entries below `cursor`.
@@ -72,11 +85,14 @@ class ScanIndex:
         Returns:
             The next cursor (0 at the end) and the live members met.
         """
-        end = len(self._keys) if cursor == 0 else bisect_left(self._numbers, cursor)
+        end = len(self.entries)
+        generation, position = divmod(cursor, 1 << _POSITION_BITS)
+        if position and generation == self._generation:
+            end = min(end, position)
         start = max(0, end - count)
         members = self._members
-        found = [key for key in reversed(self._keys[start:end]) if key in members]
-        return (self._numbers[start] if start else 0), found
+        found = [key for key in reversed(self.entries[start:end]) if key in members]
+        return (self._generation << _POSITION_BITS | start if start else 0), found
 
     def pick(self, below: Callable[[int], int]) -> bytes:
         """A random live member of a container that is not empty.
@@ -84,10 +100,20 @@ class ScanIndex:
         Parameters:
             below: `below(n)` gives a random integer of 0..n-1.
         """
-        if len(self._keys) > 2 * len(self._members) + 64:
-            self._compact()
+        entries = self.entries
         while True:
-            position = below(len(self._keys))
-            key = self._keys[position]
+            position = below(len(entries))
+            key = entries[position]
+            if key in self._members:
+                return key
+            self._fill(position)
+
+    def take(self, below: Callable[[int], int]) -> bytes:
+        """`pick` for who removes the member from the container then."""
+        entries = self.entries
+        while True:
+            position = below(len(entries))
+            key = entries[position]
+            self._fill(position)
             if key in self._members:
                 return key

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import attrgetter
 from typing import Final
 
@@ -153,11 +153,14 @@ class ConsumerGroup:
         del entry.consumer.pending[entry_id]
         return True
 
-    def drop(self, consumer: Consumer) -> None:
-        """Remove the consumer and what is pending for it."""
+    def drop(self, consumer: Consumer) -> int:
+        """Remove the consumer and what is pending for it; returns how much that was."""
         for entry_id in consumer.pending:
             del self.pending[entry_id]
+        pending = len(consumer.pending)
+        consumer.pending.clear()  # those refer to it, and it to them
         del self.consumers[consumer.name]
+        return pending
 
 
 class StreamNode:
@@ -219,6 +222,54 @@ class StreamNode:
         return copy
 
 
+class RadixSize:
+    """The size of a compressed radix tree of 16-byte keys that come in ascending order, as `rax.c` builds it.
+
+    Each key ends in a node of its own, each place where keys part is a node that holds the parting bytes, and what
+    lies between two such places, if anything, is one more. Places where keys part are found as the lengths of common
+    prefixes, nested as brackets are.
+
+    Attributes:
+        keys: how many there are.
+    """
+
+    __slots__ = ("_before", "_last", "_nodes", "_partings", "keys")
+
+    def __init__(self) -> None:
+        self.keys: int = 0
+        self._nodes: int = 0
+        self._last: int = 0
+        self._before: int = -1
+        self._partings: list[int] = []
+
+    def add(self, key: int) -> None:
+        """Put in a key above all others."""
+        if self.keys:
+            shared = (8 * _KEY_BYTES - (self._last ^ key).bit_length()) // 8
+            self._nodes += _KEY_BYTES - max(self._before, shared) > 1
+            partings = self._partings
+            while partings and partings[-1] > shared:
+                inner = partings.pop()
+                self._nodes += 1 + (inner - max(partings[-1] if partings else -1, shared) > 1)
+            if not partings or partings[-1] < shared:
+                partings.append(shared)
+            self._before = shared
+        self._nodes += 1
+        self._last = key
+        self.keys += 1
+
+    def nodes(self) -> int:
+        """How many nodes there are; an empty tree is one."""
+        if not self.keys:
+            return 1
+        open_ones = [-1, *self._partings]
+        return (
+            self._nodes
+            + (_KEY_BYTES - self._before > 1)
+            + sum(1 + (inner - outer > 1) for outer, inner in pairwise(open_ones))
+        )
+
+
 _master: Final = attrgetter("master")
 
 
@@ -233,7 +284,7 @@ class StreamValue:
         entries_added: how many entries were ever added.
     """
 
-    __slots__ = ("_radix_nodes", "entries_added", "groups", "last_id", "length", "max_deleted_id", "nodes")
+    __slots__ = ("_radix", "entries_added", "groups", "last_id", "length", "max_deleted_id", "nodes")
 
     def __init__(self) -> None:
         self.nodes: list[StreamNode] = []
@@ -242,7 +293,7 @@ class StreamValue:
         self.max_deleted_id: StreamId = FIRST_ID
         self.entries_added: int = 0
         self.groups: dict[bytes, ConsumerGroup] = {}
-        self._radix_nodes: int | None = 1
+        self._radix: RadixSize | None = None
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -324,7 +375,6 @@ class StreamValue:
         if node is None:
             node = StreamNode(entry_id, entry[::2])
             self.nodes.append(node)
-            self._radix_nodes = None
         node.append(entry_id, entry)
         self.length += 1
         self.entries_added += 1
@@ -334,7 +384,6 @@ class StreamValue:
         """Take over a node whose ids are above all others; counters and `last_id` stay."""
         self.nodes.append(node)
         self.length += len(node.ids)
-        self._radix_nodes = None
 
     def discard(self, entry_id: StreamId) -> bool:
         """Delete an entry; False if it was not there (`streamDeleteItem`). `max_deleted_id` follows."""
@@ -347,7 +396,7 @@ class StreamValue:
             return False
         if len(node.ids) == 1:
             del self.nodes[at]
-            self._radix_nodes = None
+            self._radix = None
         else:
             node.bury(place, place + 1)
         self.length -= 1
@@ -402,15 +451,18 @@ class StreamValue:
     def _drop_first(self, count: int) -> None:
         if count:
             del self.nodes[:count]
-            self._radix_nodes = None
+            self._radix = None
 
     # -- what Redis tells of its representation and of progress -----------------------------------------------------
 
     def radix_nodes(self) -> int:
         """How many nodes Redis's radix tree over the nodes' keys has (XINFO STREAM)."""
-        if self._radix_nodes is None:
-            self._radix_nodes = _radix_nodes([node.master[0] << 64 | node.master[1] for node in self.nodes])
-        return self._radix_nodes
+        tree = self._radix
+        if tree is None:
+            tree = self._radix = RadixSize()
+        for node in islice(self.nodes, tree.keys, None):
+            tree.add(node.master[0] << 64 | node.master[1])
+        return tree.nodes()
 
     def estimated_reads(self, entry_id: StreamId) -> int:
         """How many entries were ever added up to this id (`streamEstimateDistanceFromFirstEverEntry`).
@@ -470,28 +522,4 @@ class StreamValue:
         copy.last_id = self.last_id
         copy.max_deleted_id = self.max_deleted_id
         copy.entries_added = self.entries_added
-        copy._radix_nodes = self._radix_nodes
         return copy
-
-
-def _radix_nodes(keys: list[int]) -> int:
-    """The size of a compressed radix tree of ascending 16-byte keys, as `rax.c` builds it.
-
-    Each key ends in a node of its own, each place where keys part is a node that holds the parting bytes, and what
-    lies between two such places, if anything, is one more. Places where keys part are found as the lengths of common
-    prefixes, nested as brackets are.
-    """
-    if not keys:
-        return 1
-    shared = [(8 * _KEY_BYTES - (one ^ next_one).bit_length()) // 8 for one, next_one in pairwise(keys)]
-    count = len(keys)
-    for before, after in pairwise([-1, *shared, -1]):
-        count += _KEY_BYTES - max(before, after) > 1
-    partings: list[int] = []
-    for depth in [*shared, -1]:
-        while partings and partings[-1] > depth:
-            inner = partings.pop()
-            count += 1 + (inner - max(partings[-1] if partings else -1, depth) > 1)
-        if depth >= 0 and (not partings or partings[-1] < depth):
-            partings.append(depth)
-    return count

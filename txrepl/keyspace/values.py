@@ -7,19 +7,19 @@ and keep these rules:
 - an empty container never stays in a database (the family deletes the key);
 - `large` is sticky, as Redis's conversion to a big encoding is: whoever adds an element that passes
   the limits in `Limits` sets it; nobody clears it;
-- `index` is None until a scan or a random pick needs it; whoever inserts a **new** member while it is
-  not None calls `index.added(member)`; removing a member needs no call.
+- `index` is None until a scan or a random pick needs it, or there are `INDEXED_FROM` members; whoever inserts a
+  **new** member while it is not None calls `index.added(member)`; removing a member needs no call.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from sortedcontainers import SortedList
-
-from txrepl.keyspace.scan import ScanIndex
+from txrepl.keyspace.ranking import Ranking
+from txrepl.keyspace.scan import INDEXED_FROM, ScanIndex
 from txrepl.keyspace.streams import StreamValue
 
 
@@ -107,6 +107,10 @@ class HashValue:
             taken.append(field)
         return taken
 
+    def deadline_hints(self) -> list[tuple[int, bytes]]:
+        """What the order of deadlines consists of, for who takes the value apart."""
+        return self._order or []
+
 
 class SetValue:
     """A set of members."""
@@ -133,31 +137,30 @@ class SortedSetValue:
 
     def __init__(self, scores: dict[bytes, float] | None = None) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
-        self._order: SortedList[tuple[float, bytes]] | None = None
+        self._order: Ranking | None = None
         self.large: bool = False
         self.index: ScanIndex | None = None
 
     def set_score(self, member: bytes, score: float) -> None:
         """Insert the member or move it."""
+        scores = self.scores
+        old = scores.get(member)
         order = self._order
-        if order is None:
-            if member not in self.scores and self.index is not None:
-                self.scores[member] = score
-                self.index.added(member)
-            else:
-                self.scores[member] = score
-            if len(self.scores) == ORDERED_FROM:
-                self.order()
-            return
-        old = self.scores.get(member)
         if old is not None:
-            if old == score:
-                return
-            order.remove((old, member))
-        self.scores[member] = score
-        order.add((score, member))
-        if old is None and self.index is not None:
+            if order is not None and old != score:
+                order.remove(old, member)
+                order.add(score, member)
+            scores[member] = score
+            return
+        scores[member] = score
+        if order is not None:
+            order.add(score, member)
+        elif len(scores) == ORDERED_FROM:
+            self.order()
+        if self.index is not None:
             self.index.added(member)
+        elif len(scores) == INDEXED_FROM:
+            self.index = ScanIndex(scores)
 
     def discard(self, member: bytes) -> bool:
         """Remove the member; False if it was not there."""
@@ -165,7 +168,7 @@ class SortedSetValue:
         if score is None:
             return False
         if self._order is not None:
-            self._order.remove((score, member))
+            self._order.remove(score, member)
         return True
 
     def take(self, start: int, stop: int) -> list[tuple[float, bytes]]:
@@ -175,22 +178,21 @@ class SortedSetValue:
             start: first rank, 0 is the lowest score.
             stop: rank after the last.
         """
-        order = self.order()
-        taken: list[tuple[float, bytes]] = list(order.islice(start, stop))
-        if len(taken) == 1:
-            del order[start]
-        else:
-            del order[start:stop]
+        taken = self.order().take(start, stop)
         scores = self.scores
         for _, member in taken:
             del scores[member]
         return taken
 
-    def order(self) -> SortedList[tuple[float, bytes]]:
+    def order(self) -> Ranking:
         """The members as (score, member), sorted; do not change it."""
         if self._order is None:
-            self._order = SortedList(zip(self.scores.values(), self.scores, strict=True))
+            self._order = Ranking(self.scores)
         return self._order
+
+    def order_blocks(self) -> list[list[bytes]]:
+        """What the order consists of, for who takes the value apart."""
+        return [] if self._order is None else self._order.members
 
 
 class ModuleValue:
@@ -225,3 +227,19 @@ TYPE_NAMES: Final[dict[type, str]] = {
     StreamValue: "stream",
     ModuleValue: "module",
 }
+
+
+def equip(value: Value) -> None:
+    """Give a value that was made whole what its large kind has (see `index`, and `ORDERED_FROM`)."""
+    if isinstance(value, HashValue):
+        members: Collection[bytes] = value.fields
+    elif isinstance(value, SetValue):
+        members = value.members
+    elif isinstance(value, SortedSetValue):
+        members = value.scores
+        if len(members) >= ORDERED_FROM:
+            value.order()
+    else:
+        return
+    if value.index is None and len(members) >= INDEXED_FROM:
+        value.index = ScanIndex(members)

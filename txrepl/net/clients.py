@@ -108,12 +108,14 @@ class Client(protocol.Protocol):
             self._node.disconnect(session, flush=False)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802
-        """End the session."""
-        if self._sender is not None:
-            self._sender.stopProducing()
-        if self._session is not None:
-            self._session.flags |= CLOSING
-            self._node.close_session(self._session)
+        """End the session; nothing that is left refers to itself (see `net.garbage`)."""
+        sender, self._sender = self._sender, None
+        session, self._session = self._session, None
+        if sender is not None:
+            sender.stopProducing()
+        if session is not None:
+            session.flags |= CLOSING
+            self._node.close_session(session)
 
     # -- running requests
 

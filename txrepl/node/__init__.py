@@ -48,6 +48,8 @@ from txrepl.replication.replica import Replica, ReplicaOutlet
 from txrepl.replication.shutdown import Shutdown
 from txrepl.resp.replies import Reply
 
+FREE_PAUSE_MS: Final = 1
+"""Between two slices of what is freed."""
 EXPIRE_SLICE: Final = 400
 """Keys, and fields of hashes, that one tick deletes of a database at most; the next tick goes on."""
 
@@ -81,6 +83,7 @@ class Node(Core):
         self.expires_actively = True
         self.cron_paused = False
         self._ticks = 0
+        self._freeing = False
         self.dispatcher = Dispatcher(self, self.table, self.propagation)
         answers = Answers(self)
         self.following = Following(self, answers)
@@ -228,6 +231,18 @@ class Node(Core):
         """SHUTDOWN; True if it waits for replicas; raises CommandError if it was refused."""
         return self.ending.shut_down(save=save, now=now, force=force)
 
+    def _free(self) -> None:
+        """Free a slice of what waits for it; the rest between the clients' commands, until nothing waits."""
+        lazyfree = self.keyspace.lazyfree
+        lazyfree.drain()
+        if lazyfree.pending and not self._freeing:
+            self._freeing = True
+            self.later(FREE_PAUSE_MS, self._free_on)
+
+    def _free_on(self) -> None:
+        self._freeing = False
+        self._free()
+
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _expire_fields(self) -> None:
@@ -250,6 +265,8 @@ class Node(Core):
             with self.timed("expire-cycle") as elapsed:
                 self._expire(actively=not still)
             self.stats.expire_cycle_us += elapsed.microseconds
+        if self.keyspace.lazyfree.pending:
+            self._free()
         self.delaying.tick()
         self.feed.timeline.note(now_ms, self.feed.history.offset)
         self.stats.sample(now_ms)
