@@ -94,6 +94,12 @@ class KeySpec:
     note: str = ""
     varies: Callable[[list[bytes]], str] | None = None
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it names one key at a fixed position."""
+        moves = self.keyword is not None or self.count_at is not None or self.last != 0
+        return not moves and not self.incomplete and "NOT_KEY" not in self.flags
+
 
 def key_at(index: int, flags: str) -> KeySpec:
     """One key at a fixed position."""
@@ -125,6 +131,7 @@ class Command:
         calls, nanoseconds, rejected, failed: for INFO commandstats.
         durations: how long its calls took, as `durations` counts them.
         least, most: how many words a call may have, from the arity.
+        only_key: the specification of the key, if every call has just one and at the same place.
     """
 
     name: str
@@ -149,8 +156,11 @@ class Command:
     durations: list[int] = field(default_factory=list)
     least: int = field(init=False)
     most: int = field(init=False)
+    only_key: KeySpec | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if len(self.keys) == 1 and self.find_keys is None and self.keys[0].is_one:
+            self.only_key = self.keys[0]
         self.least = abs(self.arity)
         self.most = self.arity if self.arity > 0 else sys.maxsize
 
