@@ -40,6 +40,7 @@ setup(
     package_dir={"": "."},
     package_data={
         "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.svg"],
+        "txrepl.scripting": ["lua/*.lua"],
         "txrepl.admin": ["static/*"],  # a directory that is no package
     },
     zip_safe=False,
@@ -54,6 +55,7 @@ setup(
         "python-lzf>=0.2.6",
         "sortedcontainers>=2.4",
         "xxhash>=3.4",
+        "lupa>=2.4",
     ],
     extras_require={
         "test": [

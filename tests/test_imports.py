@@ -19,6 +19,7 @@ RANKS = {
     "rdb": 4,
     "replication": 4,
     "persistence": 5,
+    "scripting": 5,
     "commands": 6,
     "changes": 7,
     "node": 7,

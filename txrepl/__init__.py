@@ -19,6 +19,7 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
     replication   history, backlog, lag, states, psync, handshake, transfer, stream, failover, decisions and advice:
                   one concept each
     persistence   a keyspace as an RDB and back; when to save
+    scripting     Lua scripts and functions: the language and its sandbox
     commands      table, dispatch, propagation, one module per command family
     changes       the stream as changes: ids that resume, transactions, filters
     node          the server as a value: cores joined, no IO; one part each for the link to the primary, a full sync,

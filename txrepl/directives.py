@@ -133,6 +133,7 @@ def follow_directives(node: Node) -> None:
         "replica-empty-primary-guard",
         lambda: node.full_sync.guard_empty_primary(config.get_bool("replica-empty-primary-guard")),
     )
+    copy("busy-reply-threshold", node.scripting, "busy_ms")
     copy("replica-delay-max-bytes", node.delay, "max_bytes")
     for name in (
         "replica-read-only",

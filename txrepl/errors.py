@@ -18,7 +18,12 @@ class CommandError(TxreplError):
     Parameters:
         message: the whole error text, code first, as Redis sends it (`ERR syntax error`).
             Text is sent as UTF-8; line breaks in it are replaced when it is encoded.
+
+    Attributes:
+        counted: INFO errorstats has it already, under the command of a script that failed with it.
     """
+
+    counted: bool = False
 
     def __init__(self, message: str | bytes) -> None:
         super().__init__(message)

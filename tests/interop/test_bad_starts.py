@@ -119,7 +119,6 @@ BAD_LINES = {
     "a memory unit": ("maxmemory 1zb", "maxmemory"),
     "too few words": ("replicaof 127.0.0.1", "replicaof"),
     "an open quote": ('requirepass "abc', "requirepass"),
-    "a rule of a user": ("user alice on >hush nope", "'user alice on >*** nope'\nError in user declaration 'nope'"),
 }
 
 
@@ -131,24 +130,6 @@ def test_a_bad_line_of_the_configuration_file(tmp_path: Path, line: str, named: 
     last = refused(by_server, tmp_path, config)
     assert named in last
     assert re.search(rf"{re.escape(str(config))}, line 4\b", last), last
-
-
-USERS = {
-    "a command that there is not": ("user alice on +nope", None, "Error loading ACL rule '+nope' for the user named"),
-    "users in both places": ("user alice on\naclfile users.acl", "user bob on", "please define either an ACL file or"),
-    "no such file": ("aclfile users.acl", None, "opening file 'users.acl': No such file or directory"),
-    "a wrong file": ("aclfile users.acl", "user bob on\nuser eve +get|", "because of ACL errors: users.acl:2: Syntax"),
-}
-
-
-@pytest.mark.parametrize(("lines", "file", "named"), USERS.values(), ids=USERS.keys())
-def test_users_that_cannot_be_made(tmp_path: Path, lines: str, file: str | None, named: str) -> None:
-    """In Redis's words."""
-    config = tmp_path / "users.conf"
-    config.write_text(lines + "\n")
-    if file is not None:
-        (tmp_path / "users.acl").write_text(file)
-    assert named in refused(by_server, tmp_path, config)
 
 
 def test_a_bad_line_stops_twistd_too(tmp_path: Path) -> None:

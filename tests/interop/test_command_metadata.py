@@ -102,6 +102,8 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
         ("multi", FLAGS): _NOT_NESTED,
         ("watch", FLAGS): _NOT_NESTED,
         ("exec", FLAGS): "Valkey calls the slow log the command log",
+        **{(f"script|{name}", FLAGS): "allowed while stale in Valkey 9" for name in ("exists", "flush")},
+        ("script|debug", ARITY): "Valkey 9 takes an engine's name",
     },
 }
 """(name, element) → why ours is another than the live server's."""

@@ -87,7 +87,7 @@ def test_writes_during_the_transfer_arrive_too(run: Run, kind: str, transfer: di
 
 
 def test_streams_and_functions_reach_the_end_of_a_chain(run: Run, kind: str) -> None:
-    """With their groups and sources: functions too, though txrepl in the middle cannot run them."""
+    """With their groups and sources: functions too."""
     primary, middle, end = run(kind), run(SUBJECT), run(kind)
     for number in range(300):
         primary.command("XADD", "stream", f"{number + 1}-0", "field", number, "other", "x" * (number % 50))

@@ -407,7 +407,8 @@ class Dispatcher:
 
     def _failed(self, command: Command, error: CommandError) -> CommandError:
         command.failed += 1
-        self.server.stats.count_error(error.code)
+        if not error.counted:
+            self.server.stats.count_error(error.code)
         return error
 
     def _broken(self, command: Command, error: Exception) -> CommandError:
@@ -430,7 +431,7 @@ class Dispatcher:
             return self._unknown(command, argv)
         if not command.accepts(len(argv)):
             return CommandError(f"ERR wrong number of arguments for '{command.name}' command")
-        flags = command.flags
+        flags = self._flags(command, argv)
         if session.flags & UNAUTHENTICATED and not flags & NO_AUTH and session.must_log_in:
             return CommandError("NOAUTH Authentication required.")
         if session.flags & IN_MULTI and flags & NO_MULTI:
@@ -490,6 +491,12 @@ class Dispatcher:
             flags |= WRITE
         return bool(self.pause_flags == EVERY_COMMAND or flags & self.pause_flags)
 
+    def _flags(self, command: Command, argv: list[bytes]) -> int:
+        """The command's flags, or those that the script which it runs declares."""
+        if command.flags_of is None:
+            return command.flags
+        return command.flags_of(self.server, argv, command.flags)
+
     def _queue_writes(self, session: Session) -> bool:
         return any((known := self.table.resolve(argv)) is not None and known.flags & WRITE for argv in session.queue)
 
@@ -522,7 +529,8 @@ class Dispatcher:
         session.flags |= DENY_BLOCKING
         refusal = self._lost_right(session, command, argv) if session.flags & RESTRICTED else None
         if refusal is None and not session.flags & PRIMARY and command.flags & ADMIN == 0 and self.gate & command.flags:
-            refusal = self._write_refusal(command.flags) if command.flags & WRITE else None
+            flags = self._flags(command, argv)
+            refusal = self._write_refusal(flags) if flags & WRITE else None
         reply: Reply = refusal if refusal is not None else self._run(session, command, argv)
         session.flags &= ~DENY_BLOCKING
         self._propagation.collect(session.db.number, argv, keyspace.dirty != dirty)
@@ -530,6 +538,28 @@ class Dispatcher:
             self._show(session, command, argv)
         self._account(session, command, argv, perf_counter_ns() - started)
         return reply
+
+    def call_inside(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
+        """Run a command of a script, whose effects wait for the end of the script; its reply, which may be an error."""
+        keyspace = self.keyspace
+        keyspace.verbatim = True
+        dirty = keyspace.dirty
+        started = perf_counter_ns()
+        reply = self._run(session, command, argv)
+        if keyspace.dirty != dirty:
+            self._propagation.collect(session.db.number, argv, True)
+        self._account(session, command, argv, perf_counter_ns() - started)
+        if self.monitors and not command.flags & (ADMIN | SKIP_MONITOR):
+            self.monitors.tell(monitor_line(command.shown(argv), session.db.number, "lua", keyspace.now_ms))
+        return reply
+
+    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
+        """Why the server's state forbids a script to run a command; None if it does not."""
+        if not self.gate or session.flags & PRIMARY:
+            return None
+        if self.link_is_stale and not command.flags & STALE:
+            return CommandError("ERR Can not execute the command on a stale replica")
+        return self._write_refusal(command.flags) if command.flags & WRITE else None
 
     def _lost_right(self, session: Session, command: Command, argv: list[bytes]) -> CommandError | None:
         """Why a queued command may not be run any more: the rules are others than when it was queued."""

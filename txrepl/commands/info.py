@@ -154,6 +154,29 @@ def _clients(server: Server, process: Process) -> Section:
     }
 
 
+def _scripting(server: Server) -> Section:
+    engine = server.scripting
+    libraries = engine.libraries
+    scripts_vm, functions_vm = engine.script_memory_bytes, engine.function_memory_bytes
+    scripts_bytes = engine.scripts.size_bytes
+    total = scripts_bytes + libraries.size_bytes
+    return {
+        "used_memory_lua": str(scripts_vm),
+        "used_memory_vm_eval": str(scripts_vm),
+        "used_memory_lua_human": human(scripts_vm),
+        "used_memory_scripts_eval": str(scripts_bytes),
+        "number_of_cached_scripts": str(len(engine.scripts)),
+        "number_of_functions": str(len(libraries.functions)),
+        "number_of_libraries": str(len(libraries.by_name)),
+        "used_memory_vm_functions": str(functions_vm),
+        "used_memory_vm_total": str(scripts_vm + functions_vm),
+        "used_memory_vm_total_human": human(scripts_vm + functions_vm),
+        "used_memory_functions": str(libraries.size_bytes),
+        "used_memory_scripts": str(total),
+        "used_memory_scripts_human": human(total),
+    }
+
+
 def _memory(server: Server, process: Process) -> Section:
     used, peak = process.resident, process.resident_peak
     backlog = server.feed.backlog
@@ -180,19 +203,7 @@ def _memory(server: Server, process: Process) -> Section:
         "allocator_resident": str(process.resident),
         "total_system_memory": str(process.system_memory),
         "total_system_memory_human": human(process.system_memory),
-        "used_memory_lua": "0",
-        "used_memory_vm_eval": "0",
-        "used_memory_lua_human": "0B",
-        "used_memory_scripts_eval": "0",
-        "number_of_cached_scripts": "0",
-        "number_of_functions": "0",
-        "number_of_libraries": str(len(server.keyspace.functions)),
-        "used_memory_vm_functions": "0",
-        "used_memory_vm_total": "0",
-        "used_memory_vm_total_human": "0B",
-        "used_memory_functions": str(sum(map(len, server.keyspace.functions))),
-        "used_memory_scripts": "0",
-        "used_memory_scripts_human": "0B",
+        **_scripting(server),
         "maxmemory": str(limit),
         "maxmemory_human": human(limit),
         "maxmemory_policy": server.config.get_str("maxmemory-policy"),

@@ -16,6 +16,7 @@ from txrepl.commands import (
     debug,
     expire,
     failover,
+    functions,
     geo,
     hash_deadlines,
     hashes,
@@ -33,6 +34,7 @@ from txrepl.commands import (
     pubsub,
     replication,
     scan,
+    scripting,
     serialization,
     server,
     sets,
@@ -101,6 +103,8 @@ FAMILIES: tuple[Family, ...] = tuple(
         streams_groups,
         streams_claims,
         streams_info,
+        scripting,
+        functions,
     )
 )
 

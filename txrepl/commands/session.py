@@ -15,8 +15,9 @@ from txrepl.commands.migration import Migration, Migrations
 from txrepl.commands.observations import Observations
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub
-from txrepl.commands.table import CommandTable
+from txrepl.commands.table import Command, CommandTable
 from txrepl.config import Config
+from txrepl.errors import CommandError
 from txrepl.keyspace.database import Database, Keyspace
 from txrepl.persistence.saver import Saver
 from txrepl.replication.delay import Delay
@@ -29,6 +30,7 @@ from txrepl.replication.replica import Replica
 from txrepl.replication.settings import Settings
 from txrepl.replication.shutdown import Shutdown
 from txrepl.resp.replies import NULL_ARRAY, NoReply, Reply
+from txrepl.scripting.engine import Engine
 
 # What a session is in the middle of; any bit set takes a command off the fast path.
 IN_MULTI: Final = 1 << 0
@@ -168,6 +170,7 @@ class Server(Protocol):
         table: the commands.
         users, denials: who there is, and what was denied to them.
         sessions: the connected clients by id.
+        scripting, script_session: scripts and functions, and the session that runs their commands.
         feed, primary, link, settings, failover, delay, guard: replication.
         saver: what was saved when.
         migrations: the MIGRATEs under way.
@@ -189,6 +192,8 @@ class Server(Protocol):
     denials: Record
     sessions: dict[int, Session]
     pubsub: PubSub
+    scripting: Engine
+    script_session: Session
     feed: Feed
     primary: Primary
     link: Link
@@ -220,6 +225,12 @@ class Server(Protocol):
 
     def call(self, session: Session, argv: list[bytes]) -> Reply:
         """Run a command inside of another (EXEC), with its effects kept until the outer one ends."""
+
+    def call_inside(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
+        """Run a command of a script, with its effects kept until the script ends; its reply, which may be an error."""
+
+    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
+        """Why the server's state forbids a script to run a command; None if it does not."""
 
     def unblock(self, session: Session, reply: Reply) -> None:
         """Answer a blocked session and let it go on."""

@@ -57,6 +57,7 @@ FLAG_NAMES: Final[dict[str, int]] = {
     "fast": FAST,
     "no_auth": NO_AUTH,
     "may_replicate": MAY_REPLICATE,
+    "no_mandatory_keys": NO_MANDATORY_KEYS,
     "no_async_loading": NO_ASYNC_LOADING,
     "no_multi": NO_MULTI,
     "movablekeys": MOVABLEKEYS,
@@ -94,12 +95,6 @@ class KeySpec:
     note: str = ""
     varies: Callable[[list[bytes]], str] | None = None
 
-    @property
-    def is_one(self) -> bool:
-        """Whether it names one key at a fixed position."""
-        moves = self.keyword is not None or self.count_at is not None or self.last != 0
-        return not moves and not self.incomplete and "NOT_KEY" not in self.flags
-
 
 def key_at(index: int, flags: str) -> KeySpec:
     """One key at a fixed position."""
@@ -128,10 +123,10 @@ class Command:
         find_keys: for commands whose keys no specification can name (SORT, MIGRATE), or not all calls of which
             (GEORADIUS): positions of the keys in argv.
         secrets: positions in argv of what no log may show (passwords); None where nothing is secret.
+        flags_of: for commands that run a script: the flags of one call, from server, argv and the command's flags.
         calls, nanoseconds, rejected, failed: for INFO commandstats.
         durations: how long its calls took, as `durations` counts them.
         least, most: how many words a call may have, from the arity.
-        only_key: the specification of the key, if every call has just one and at the same place.
     """
 
     name: str
@@ -147,6 +142,7 @@ class Command:
     summary: str = ""
     find_keys: Callable[[list[bytes]], list[int]] | None = None
     secrets: Callable[[list[bytes]], Iterable[int]] | None = None
+    flags_of: Callable[[Any, list[bytes], int], int] | None = None
     subcommands: dict[bytes, Command] = field(default_factory=dict)
     parent: Command | None = None
     calls: int = 0
@@ -156,11 +152,8 @@ class Command:
     durations: list[int] = field(default_factory=list)
     least: int = field(init=False)
     most: int = field(init=False)
-    only_key: KeySpec | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        if len(self.keys) == 1 and self.find_keys is None and self.keys[0].is_one:
-            self.only_key = self.keys[0]
         self.least = abs(self.arity)
         self.most = self.arity if self.arity > 0 else sys.maxsize
 
@@ -277,6 +270,7 @@ class Family:
         group: str | None = None,
         find_keys: Callable[[list[bytes]], list[int]] | None = None,
         secrets: Callable[[list[bytes]], Iterable[int]] | None = None,
+        flags_of: Callable[[Any, list[bytes], int], int] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a command; `categories` names ACL categories beyond the implicit ones.
 
@@ -301,6 +295,7 @@ class Family:
                 summary,
                 find_keys,
                 secrets,
+                flags_of,
             )
             self._add(entry)
             return handler

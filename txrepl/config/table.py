@@ -326,7 +326,7 @@ _TYPES: Final = (
     Spec("stream-node-max-bytes", _BYTES, 4096),
     Spec("stream-node-max-entries", _LONG, 100),
     Spec("notify-keyspace-events", KeyspaceEvents(), frozenset[str]()),
-    Spec("busy-reply-threshold", _LONG, 5000, alias="lua-time-limit", honoured=False),
+    Spec("busy-reply-threshold", _LONG, 5000, alias="lua-time-limit"),
 )
 
 _NO_AOF: Final = "no append-only file is written"

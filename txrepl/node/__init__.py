@@ -29,8 +29,10 @@ from txrepl.commands.dispatch import Dispatcher
 from txrepl.commands.migration import Migration
 from txrepl.commands.session import CLOSING, MONITORING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
+from txrepl.commands.table import Command
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
+from txrepl.errors import CommandError
 from txrepl.keyspace.database import CLOCK_MS
 from txrepl.node.answers import Answers
 from txrepl.node.core import Core
@@ -84,6 +86,7 @@ class Node(Core):
         self.cron_paused = False
         self._ticks = 0
         self._freeing = False
+        self.script_session = Session(self, 0)
         self.dispatcher = Dispatcher(self, self.table, self.propagation)
         answers = Answers(self)
         self.following = Following(self, answers)
@@ -153,6 +156,14 @@ class Node(Core):
     def call(self, session: Session, argv: list[bytes]) -> Reply:
         """Run a queued command inside EXEC."""
         return self.dispatcher.call(session, argv)
+
+    def call_inside(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
+        """Run a command of a script; its reply, which may be an error."""
+        return self.dispatcher.call_inside(session, command, argv)
+
+    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
+        """Why the server's state forbids a script to run a command; None if it does not."""
+        return self.dispatcher.script_refusal(session, command)
 
     def unblock(self, session: Session, reply: Reply) -> None:
         """Answer a blocked session and let it go on."""

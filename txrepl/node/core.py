@@ -7,6 +7,7 @@ state for the commands that clients may run is in one place, `refresh_gate`.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ from txrepl.replication.primary import Primary
 from txrepl.replication.settings import Settings
 from txrepl.replication.shutdown import Shutdown
 from txrepl.replication.transcripts import Transcripts
+from txrepl.scripting.engine import Engine
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 @dataclass(slots=True)
@@ -103,6 +109,7 @@ class Core:
         config.subscribe("requirepass", self._require_password)
         self.denials = Record()
         self.propagation = Propagation(self.keyspace, self.feed)
+        self.scripting = Engine(self.keyspace, _monotonic_ms, log)
         self.guard = Guard()
         self.delay = Delay(self.feed.history)
         self.loading: Loading | None = None

@@ -6,6 +6,7 @@ are Valkey's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from txrepl.errors import RdbError
@@ -13,7 +14,7 @@ from txrepl.keyspace.values import Value
 from txrepl.rdb import opcodes
 from txrepl.rdb.collections import is_packed, read_packed, start_builder
 from txrepl.rdb.opcodes import Dialect
-from txrepl.rdb.primitives import Cursor, NeedMore, crc64
+from txrepl.rdb.primitives import Cursor, NeedMore, crc64, write_string
 from txrepl.rdb.writer import RdbWriter, required_version
 
 REFUSED: Final = "DUMP payload version or checksum are wrong"
@@ -55,6 +56,18 @@ def restore(
     Raises:
         RdbError: `reason` is `REFUSED` if version or checksum are wrong, else it says what is corrupt.
     """
+    cursor, dialect = _unframed(payload, max_version_redis, max_version_valkey)
+    try:
+        value = _read_value(cursor, dialect)
+    except NeedMore:
+        raise RdbError("Bad data format: the value is cut off", len(payload) - _FOOTER_BYTES) from None
+    if value is None:
+        raise RdbError("Bad data format: the collection is empty", len(payload) - _FOOTER_BYTES)
+    return value
+
+
+def _unframed(payload: bytes, max_version_redis: int, max_version_valkey: int) -> tuple[Cursor, Dialect]:
+    """What a payload holds before its version and checksum, which are right, and whose it is."""
     size = len(payload) - _FOOTER_BYTES
     if size < 0:
         raise RdbError(REFUSED, 0)
@@ -64,14 +77,35 @@ def restore(
         raise RdbError(REFUSED, size)
     if int.from_bytes(payload[size + 2 :], "little") != crc64(payload[: size + 2]):
         raise RdbError(REFUSED, size + 2)
-    cursor = Cursor(payload[:size])
+    return Cursor(payload[:size]), "valkey" if is_valkey else "redis"
+
+
+def dump_functions(sources: Sequence[bytes]) -> bytes:
+    """The payload of function libraries (FUNCTION DUMP), which Redis 7.0 and all later servers restore."""
+    parts = [bytes((opcodes.FUNCTION,)) + write_string(source, True) for source in sources]
+    payload = b"".join(parts) + opcodes.WITH_FUNCTIONS.to_bytes(2, "little")
+    return payload + crc64(payload).to_bytes(8, "little")
+
+
+def restore_functions(payload: bytes) -> list[bytes]:
+    """The sources of the libraries in a payload of FUNCTION DUMP.
+
+    Raises:
+        RdbError: `reason` is `REFUSED` if version or checksum are wrong, else it says what is no library.
+    """
+    cursor, _ = _unframed(payload, opcodes.REDIS_MAX_VERSION, opcodes.VALKEY_MAX_VERSION)
+    sources = []
     try:
-        value = _read_value(cursor, "valkey" if is_valkey else "redis")
+        while cursor.position < len(cursor.buffer):
+            kind = cursor.byte()
+            if kind == opcodes.FUNCTION_PRE_RELEASE:
+                raise RdbError("Pre-GA function format not supported", 0)
+            if kind != opcodes.FUNCTION:
+                raise RdbError("given type is not a function", 0)
+            sources.append(cursor.string())
     except NeedMore:
-        raise RdbError("Bad data format: the value is cut off", size) from None
-    if value is None:
-        raise RdbError("Bad data format: the collection is empty", size)
-    return value
+        raise RdbError("Failed loading library code", 0) from None
+    return sources
 
 
 def _read_value(cursor: Cursor, dialect: Dialect) -> Value | None:

@@ -21,6 +21,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     CommandError        error                   error
     NO_REPLY            nothing                 nothing
     Many                each reply in a row     each reply in a row
+    Wire                the bytes as they are   the bytes as they are
 """
 
 from __future__ import annotations
@@ -64,6 +65,19 @@ class Push(list["Reply"]):
 
 class Many(list["Reply"]):
     """Several replies in a row, each on its own: SUBSCRIBE confirms every channel."""
+
+
+class Wire:
+    """A reply whose bytes are made already, for the protocol of the client that gets it (a script's).
+
+    Parameters:
+        data: the bytes.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class DoubleText:
@@ -110,6 +124,7 @@ Reply = (
     | Many
     | DoubleText
     | Verbatim
+    | Wire
     | CommandError
     | NullArray
     | NoReply
@@ -172,6 +187,8 @@ def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
             out.append(b"=%d\r\n%b:%b\r\n" % (len(reply.text) + 4, reply.form, reply.text))
         else:
             out.append(b"$%d\r\n%b\r\n" % (len(reply.text), reply.text))
+    elif isinstance(reply, Wire):
+        out.append(reply.data)
     elif isinstance(reply, NullArray):
         out.append(b"*-1\r\n" if proto == 2 else b"_\r\n")
     elif not isinstance(reply, NoReply):

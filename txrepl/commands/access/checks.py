@@ -6,7 +6,6 @@ channel before a key before the command, and of these the last in the words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -25,9 +24,6 @@ _CHANNELS: Final = {
     "psubscribe": (None, True),
 }
 """Commands with channels: where these end in the words, and whether they are patterns."""
-
-_Uses = Sequence[tuple[int, int]]
-"""Where keys are in the words, and what is done with each, as `READ` and `WRITE`."""
 
 
 class Reason(IntEnum):
@@ -79,7 +75,7 @@ def check(user: User | None, command: Command, argv: list[bytes]) -> Denial | No
     """
     if user is None:
         return None
-    keys: _Uses | None = None
+    keys: list[tuple[int, int]] | None = None
     worst: tuple[Reason, int] = (Reason.COMMAND, 0)
     for selector in user.selectors:
         if not command.flags & NO_AUTH and not selector.allows_command(command, argv):
@@ -87,7 +83,7 @@ def check(user: User | None, command: Command, argv: list[bytes]) -> Denial | No
         if not selector.all_keys:
             if keys is None:
                 keys = _key_uses(command, argv)
-            denied = _denied_key(selector, keys, argv)
+            denied = next((at for at, uses in keys if not selector.allows_key(argv[at], uses)), None)
             if denied is not None:
                 worst = max(worst, (Reason.KEY, denied))
                 continue
@@ -105,30 +101,19 @@ def may_read_every_key(user: User | None, command: Command, argv: list[bytes]) -
     """
     if user is None:
         return True
-    keys: _Uses | None = None
+    keys = None
     for selector in user.selectors:
         if not selector.allows_every_key(READ) or not selector.allows_command(command, argv):
             continue
         if keys is None:
             keys = _key_uses(command, argv)
-        if _denied_key(selector, keys, argv) is None:
+        if all(selector.allows_key(argv[at], uses) for at, uses in keys):
             return True
     return False
 
 
-def _denied_key(selector: Selector, keys: _Uses, argv: list[bytes]) -> int | None:
-    """Where the first key is that the selector does not allow to be used so."""
-    for at, uses in keys:
-        if not selector.allows_key(argv[at], uses):
-            return at
-    return None
-
-
-def _key_uses(command: Command, argv: list[bytes]) -> _Uses:
-    """The keys of a call; words that name no keys as they should name none."""
-    only = command.only_key
-    if only is not None:
-        return ((only.index, _uses(only.flags if only.varies is None else only.varies(argv))),)
+def _key_uses(command: Command, argv: list[bytes]) -> list[tuple[int, int]]:
+    """Where the keys are, and what is done with each; words that name no keys as they should name none."""
     if not command.keys and command.find_keys is None:
         return []
     try:

@@ -254,10 +254,7 @@ class Selector:
         """Whether a key may be used in these ways (`READ`, `WRITE`, both, or 0: named only)."""
         if self.all_keys:
             return True
-        for granted, matches in self._key_tests:  # noqa: SIM110 - a loop takes half the time
-            if granted & permissions == permissions and matches(key):
-                return True
-        return False
+        return any(granted & permissions == permissions and matches(key) for granted, matches in self._key_tests)
 
     def allows_every_key(self, permissions: int) -> bool:
         """Whether any key at all may be used in these ways (`ACLSelectorHasUnrestrictedKeyAccess`)."""
