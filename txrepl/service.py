@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.application import service
-from twisted.internet import defer, task
+from twisted.internet import defer, task, tcp
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
@@ -30,7 +30,7 @@ from txrepl.net.migration import Migrator
 from txrepl.net.primary_link import PrimaryLink
 from txrepl.net.snapshots import SnapshotShell
 from txrepl.net.stall_watch import StallWatch
-from txrepl.net.transport import WriteThroughPort
+from txrepl.net.transport import WriteThroughPort, WriteThroughServer
 from txrepl.node import Node
 from txrepl.persistence.snapshot import Loader
 
@@ -219,6 +219,8 @@ class RedisService(service.Service):
             self._webhook.start()
 
     def _http_listens(self, port: Any) -> None:
+        if isinstance(port, tcp.Port):
+            port.transport = WriteThroughServer  # an endpoint makes its port itself
         self._ports.append(port)
         address = port.getHost()
         self.log("notice", f"HTTP on http://{getattr(address, 'host', address)}:{getattr(address, 'port', 0)}/")

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 
 from txrepl.admin import make_site
 from txrepl.admin.asking import Ask, Told
+from txrepl.changes.encoder import Encoder
 from txrepl.commands.session import NoOutlet, Session
 from txrepl.config import Config
 from txrepl.errors import ReplicationError
@@ -118,12 +119,57 @@ class FakeOutlet(NoOutlet, ReplicaOutlet):
         self.on_close()
 
 
+class InMemoryEncoder:
+    """An encoder that answers at the next turn of the clock.
+
+    Attributes:
+        asked: the messages that it got.
+    """
+
+    def __init__(self, clock: Clock, received: Callable[[memoryview], None], lost: Callable[[str], None]) -> None:
+        self.asked: list[bytes] = []
+        self.closed = False
+        self._encoder = Encoder()
+        self._clock = clock
+        self._received = received
+        self._lost = lost
+
+    def send(self, message: bytes) -> None:
+        assert not self.closed
+        self.asked.append(message)
+        answer = self._encoder.take(memoryview(message))
+        if answer is not None:
+            self._clock.callLater(0, self._answer, answer)
+
+    def _answer(self, answer: bytes) -> None:
+        if not self.closed:
+            self._received(memoryview(answer))
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def streams(self) -> Any:
+        """Whose encoder it is."""
+        owner: Any = self._received
+        return owner.__self__
+
+    def die(self) -> None:
+        """The process ends by itself."""
+        self.closed = True
+        self._lost("Connection was closed cleanly.")
+
+
 class Bench:
     """A node on a clock, its site, and a client.
 
     Parameters:
         token: the bearer token of the site.
         bound_host: what the site is bound to.
+
+    Attributes:
+        encoders: those that were started, in order.
+        no_encoder: none can be started.
     """
 
     def __init__(self, token: str = "", bound_host: str = "127.0.0.1") -> None:
@@ -132,6 +178,8 @@ class Bench:
         self.answer_with: Ask | None = None
         self.servers: dict[tuple[str, int], Told] = {}
         self.asked: list[tuple[str, int, str, str]] = []
+        self.encoders: list[InMemoryEncoder] = []
+        self.no_encoder = False
         self.host = FakeHost()
         ids = itertools.count(1)
         self.node = Node(
@@ -143,8 +191,16 @@ class Bench:
         )
         self.node.host = self.host
         self.node.primary.snapshots = self.host.snapshots
-        self.site = make_site(self.node, self.clock, token=token, bound_host=bound_host, ask=self._ask)
+        self.site = make_site(
+            self.node, self.clock, token=token, bound_host=bound_host, ask=self._ask, start_encoder=self._start_encoder
+        )
         self.stub = StubTreq(self.site.resource)
+
+    def _start_encoder(self, received: Callable[[memoryview], None], lost: Callable[[str], None]) -> InMemoryEncoder:
+        if self.no_encoder:
+            raise OSError(11, "Resource temporarily unavailable")
+        self.encoders.append(InMemoryEncoder(self.clock, received, lost))
+        return self.encoders[-1]
 
     async def _ask(self, host: str, port: int, user: str, password: str) -> Told:
         """Another server, of those that there are."""

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol
 from tests.admin.schemas import faults
 from tests.admin.support import Bench, result_of
 from txrepl.admin import changes as streams
-from txrepl.admin.changes import GATHER_S, HEARTBEAT_TICKS
+from txrepl.admin.changes import GATHER_S, HEARTBEAT_TICKS, IDLE_S, RESTART_S
 from txrepl.admin.downloads import KEPT_S, POLL_S
 from txrepl.admin.openapi import SCHEMAS
 from txrepl.node import Node
@@ -51,8 +51,9 @@ class Reading:
     def turn(self) -> None:
         """Let what was written reach the client."""
         self._bench.clock.advance(GATHER_S)
-        self._bench.clock.advance(0)
-        self._bench.stub.flush()
+        for _ in range(8):  # to the encoder, and back
+            self._bench.clock.advance(0)
+            self._bench.stub.flush()
 
     @property
     def text(self) -> str:
@@ -295,7 +296,9 @@ def test_a_backlog_lives_as_long_as_somebody_reads_it(bench: Bench) -> None:
     bench.clock.advance(3)
     bench.node.primary.tick()
     assert bench.node.feed.backlog is None
-    assert not bench.node.feed.listeners and not bench.clock.getDelayedCalls()
+    assert not bench.node.feed.listeners and not bench.encoders[0].closed
+    bench.clock.advance(IDLE_S)
+    assert bench.encoders[0].closed and not bench.clock.getDelayedCalls()
 
 
 def test_a_heartbeat_says_how_far_the_stream_is(bench: Bench) -> None:
@@ -467,3 +470,122 @@ def test_a_burst_of_more_than_the_backlog_loses_no_reader_that_has_room(bench: B
         if number % 8 == 0:
             bench.stub.flush()  # the client reads; no time passes
     assert [words[1] for words in reading.seen] == [str(number) for number in range(200)]
+
+
+def lanes(bench: Bench) -> list[list[Any]]:
+    """The readers of each lane."""
+    return [lane.readers for lane in bench.encoders[-1].streams.lanes.values()]
+
+
+def test_readers_who_want_the_same_are_written_for_once(bench: Bench) -> None:
+    """They stand in one lane as soon as they stand at the same place; others have one of their own."""
+    readings = [read(bench), read(bench), read(bench, "?match=a*"), read(bench), read(bench, headers={})]
+    readings[0].turn()  # all have come to the end of the stream
+    bench.write("SET", "a", 1)
+    bench.write("SET", "b", 2)
+    seen = [[["SET", "a", "1"], ["SET", "b", "2"]]] * 2
+    assert [one.seen for one in readings[:2]] == seen and readings[2].seen == [["SET", "a", "1"]]
+    assert sorted(len(readers) for readers in lanes(bench)) == [1, 1, 3]
+    fed = [message for message in bench.encoders[0].asked if message.startswith(b"F") and b"SET" in message]
+    assert len(fed) == 1
+    readings[0].leave()
+    bench.write("SET", "a", 3)
+    assert readings[1].seen[2:] == readings[3].seen[2:] == [["SET", "a", "3"]]
+
+
+def test_a_reader_that_takes_no_more_falls_out_of_its_lane_and_catches_up(bench: Bench) -> None:
+    """The others go on; it gets each change once, from the backlog, when there is room again."""
+    slow, fast = read(bench), read(bench)
+    fast.turn()
+    bench.write("SET", "first", 0)
+    assert len(fast.seen) == len(slow.seen) == 1
+    [[stuck, _]] = lanes(bench)
+    stuck.pauseProducing()
+    for number in range(30):
+        bench.write("SET", f"k{number}", "x" * 20_000)
+        fast.turn()
+    assert len(fast.seen) == 31 and len(slow.seen) == 1
+    assert sorted(len(readers) for readers in lanes(bench)) == [1, 1]
+    stuck.resumeProducing()
+    for _ in range(10):
+        slow.turn()
+    bench.write("SET", "last", 0)
+    fast.turn()
+    assert slow.seen == fast.seen and len(fast.seen) == 32
+    assert [len(readers) for readers in lanes(bench)] == [2]
+
+
+def test_an_encoder_that_is_lost_is_started_anew_and_nothing_is(bench: Bench) -> None:
+    """Inside of a transaction too: each reader goes on after the last event that it was sent."""
+    reading, filtered = read(bench), read(bench, "?match=b*")
+    bench.write("SET", "a", 1)
+    assert len(reading.seen) == 1
+    bench.write("MSET", "b", 2, "c", 3)
+    bench.encoders[0].die()
+    assert any("process for readers of changes has ended" in line for line in bench.lines)
+    bench.write("SET", "b", 4)
+    reading.turn()
+    assert len(bench.encoders) == 1
+    bench.clock.advance(RESTART_S)
+    wanted = [["MSET", "b", "2", "c", "3"], ["SET", "b", "4"]]
+    assert reading.seen == [["SET", "a", "1"], *wanted] and filtered.seen == wanted
+    assert len(bench.encoders) == 2
+
+
+def test_a_promotion_while_the_encoder_is_lost_is_told_all_the_same(bench: Bench) -> None:
+    """The new name of the history, before what was written under it."""
+    bench.become_replica()
+    reading = read(bench)
+    reading.turn()
+    bench.encoders[0].die()
+    bench.node.promote("a test")
+    bench.write("SET", "a", 1)
+    reading.turn()
+    bench.clock.advance(RESTART_S)
+    events = reading.events
+    assert [event["event"] for event in events] == ["history", "change"]
+    assert {event["id"].partition(":")[0] for event in events} == {bench.node.feed.history.replid}
+
+
+def test_without_an_encoder_readers_wait_and_the_log_says_why(bench: Bench) -> None:
+    """Until one can be started."""
+    bench.no_encoder = True
+    reading = read(bench)
+    bench.write("SET", "a", 1)
+    assert not reading.seen
+    assert any("Can't start a process for readers of changes: Resource temp" in line for line in bench.lines)
+    bench.no_encoder = False
+    bench.clock.advance(RESTART_S)
+    assert reading.seen == [["SET", "a", "1"]]
+
+
+def test_the_next_reader_finds_the_encoder_of_the_last(bench: Bench) -> None:
+    """Its start costs more than its stay."""
+    read(bench).leave()
+    bench.clock.advance(IDLE_S / 2)
+    reading = read(bench)
+    bench.clock.advance(IDLE_S)
+    bench.write("SET", "a", 1)
+    assert reading.seen == [["SET", "a", "1"]] and len(bench.encoders) == 1
+
+
+def test_a_reader_that_is_let_go_gets_what_it_was_given_before_the_last_event(bench: Bench) -> None:
+    """The id of the last event is that of the last change, although both waited for the connection."""
+    reading, other = read(bench), read(bench)
+    reading.turn()
+    bench.write("SET", "first", 0)
+    reading.turn()
+    [[reader, _]] = lanes(bench)  # the other one keeps the lane going
+    reader.pauseProducing()
+    bench.write("SET", "a", 1)
+    assert len(reading.seen) == 1 and len(other.seen) == 2
+    backlog = bench.node.feed.backlog
+    assert backlog is not None
+    backlog.resize(16 * 1024)
+    for _ in range(10):
+        bench.write("SET", "b", "x" * 60_000)
+        reading.turn()
+    bench.clock.advance(1)
+    *changes, closed = reading.events
+    assert (closed["event"], closed["cause"]) == ("closed", "too_slow")
+    assert changes[1]["args"] == ["a", "1"] and changes[-1]["id"] == closed["id"]

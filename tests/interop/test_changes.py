@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -92,6 +93,37 @@ def test_changes_of_a_primary_itself_make_a_copy_across_its_demotion(run: Run) -
             assert reader.failure is None
 
 
+def encoders(node: RealServer) -> list[int]:
+    """The processes that write events for the node's readers."""
+    children = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text("ascii").split()
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return [pid for pid, line in lines.items() if b"txrepl.changes" in line]
+
+
+def test_a_killed_encoder_loses_and_repeats_no_change(run: Run) -> None:
+    """Readers go on with the next one, exactly after the last event that they got; the node does not stop for it."""
+    node = run("txrepl", http_port=free_port(), repl_backlog_size="64mb")
+    target = run("redis70")
+    with node.connect() as client:
+        fill(client, SEED)
+        rdb, id = snapshot(node)
+        with Mirror(target, rdb) as mirror:
+            reader = CutReader(http_port(node), mirror, id, SEED)
+            for kills in range(3):
+                write_randomly(client, 1000, SEED + kills)
+                wait_until(lambda: encoders(node), SYNC_TIMEOUT_S, "an encoder is at work")
+                for pid in encoders(node):
+                    os.kill(pid, signal.SIGKILL)
+            wait_until(
+                lambda: reader.failure or target.digest() == node.digest(legacy=True),
+                SYNC_TIMEOUT_S,
+                "the copy equals the primary",
+            )
+            reader.stopped = True
+            assert reader.failure is None
+    assert node.log_text().count("The process for readers of changes has ended") >= 1
+
+
 def peak_bytes(node: RealServer) -> int:
     """The most memory that a process has had."""
     text = Path(f"/proc/{node.pid}/status").read_text("ascii")
@@ -117,6 +149,9 @@ def test_a_reader_slower_than_the_backlog_is_let_go_and_costs_no_memory(run: Run
         slow.sendall(b"GET /v1/changes HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
         read = slow.recv(200)
         assert read.startswith(b"HTTP/1.1 200")
+        client.command("SET", "k", "first")
+        while b'"first"' not in read:
+            read += slow.recv(200)
 
         def is_let_go() -> bool:
             client.pipeline(writes)

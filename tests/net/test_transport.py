@@ -36,6 +36,10 @@ class Socket:
         self.taken += bytes(data[:count])
         return count
 
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        """The same for several pieces."""
+        return self.send(b"".join(pieces))
+
     def setblocking(self, flag: bool) -> None:
         """Of no matter here."""
 
@@ -163,6 +167,19 @@ def test_what_the_socket_does_not_take_follows_in_order(wire: Wire, room: int) -
     assert wire.transport.pending_bytes == 0
     wire.transport.write(b"d")
     assert wire.socket.taken == b"0123456789abcd"
+
+
+@pytest.mark.parametrize("room", [None, 0, 1, 4, 5, 9])
+def test_pieces_are_sent_together_and_what_is_left_of_them_follows(wire: Wire, room: int | None) -> None:
+    """In one call of the system; wherever the socket was full."""
+    wire.socket.room = room
+    wire.transport.writeSequence([b"0123", b"", b"45678", b"9"])
+    assert wire.socket.calls == 1 and wire.socket.taken == b"0123456789"[: 10 if room is None else room]
+    wire.socket.room = None
+    wire.transport.writeSequence([b"a", b"b"])
+    if room is not None:
+        wire.turn()
+    assert wire.socket.taken == b"0123456789ab" and wire.transport.pending_bytes == 0
 
 
 def test_bytes_written_after_a_turn_that_did_not_take_everything_wait_too(wire: Wire) -> None:

@@ -16,7 +16,8 @@ comparison   this node's data against another server's; `sampling` is how a key 
 waiting      what a delayed replica has not applied yet, command by command
 text         views as aligned text
 streaming    answers that go on until the client leaves
-changes      readers of the stream: cursors into the backlog; `resuming`: where one may begin
+changes      readers of the stream: cursors into the backlog; `resuming`: where one may begin;
+             `encoder_process`: who writes their events
 downloads    the dataset, from a forked child
 asking       where another server stands, by INFO
 metrics      the node as Prometheus metrics

@@ -7,6 +7,7 @@ the client's address for the log. Nothing here blocks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -20,6 +21,7 @@ from txrepl.admin import openapi
 from txrepl.admin.answers import refuse
 from txrepl.admin.asking import Ask, ask
 from txrepl.admin.contract import Route, Scope
+from txrepl.admin.encoder_process import EncoderProcess, StartEncoder
 from txrepl.admin.features import FEATURES
 from txrepl.admin.problems import UNEXPECTED, problem_of
 from txrepl.node import Node
@@ -35,19 +37,28 @@ class Admin:
         needs_token: whether the curl lines shown carry a token.
         ask: asks another server where it stands.
         dial: opens connections to other servers.
+        start_encoder: starts what writes the change stream's events; a process, by the reactor, if there is none.
 
     Attributes:
         app: answers the requests.
     """
 
     def __init__(
-        self, node: Node, clock: IReactorTime, *, needs_token: bool, ask: Ask = ask, dial: Dial | None = None
+        self,
+        node: Node,
+        clock: IReactorTime,
+        *,
+        needs_token: bool,
+        ask: Ask = ask,
+        dial: Dial | None = None,
+        start_encoder: StartEncoder | None = None,
     ) -> None:
         seconds: Callable[[], float] = clock.seconds  # type: ignore[misc]  # a method of an Interface has no self
         self._log = Logger(namespace="txrepl.admin")
         self.app: Any = Klein()
         document = openapi.document(needs_token=needs_token)
-        scope = Scope(node, clock, seconds, needs_token, document, ask, dial or Dial(clock))
+        start = start_encoder or partial(EncoderProcess, clock)
+        scope = Scope(node, clock, seconds, needs_token, document, ask, dial or Dial(clock), start)
         for feature in FEATURES:
             handlers = feature.make(scope)
             for route in feature.routes:

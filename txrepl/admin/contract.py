@@ -15,6 +15,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IReactorTime
 
 from txrepl.admin.asking import Ask
+from txrepl.admin.encoder_process import StartEncoder
 from txrepl.node import Node
 from txrepl.peers.dialing import Dial
 
@@ -38,6 +39,7 @@ class Scope:
         document: the contract itself.
         ask: asks another server where it stands: host, port, user, password.
         dial: opens connections to other servers.
+        start_encoder: starts what writes the change stream's events.
     """
 
     node: Node
@@ -47,6 +49,7 @@ class Scope:
     document: dict[str, Any]
     ask: Ask
     dial: Dial
+    start_encoder: StartEncoder
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         """Call `action` after a while."""

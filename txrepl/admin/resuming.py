@@ -8,7 +8,6 @@ database is good where a SELECT follows, or where none was sent since, so that i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from txrepl.admin import views
 from txrepl.admin.problems import ConflictError, GoneError, UnavailableError
@@ -68,7 +67,7 @@ def accepted(node: Node, asked: Checkpoint) -> Checkpoint:
         )
     assert feed.backlog is not None
     check_boundary(feed.backlog, asked.offset + 1, "the byte after the id's offset")
-    return replace(asked, replid=feed.history.replid)
+    return asked._replace(replid=feed.history.replid)
 
 
 def check_boundary(backlog: Backlog, offset: int, what: str) -> None:

@@ -22,6 +22,7 @@ from txrepl.admin.app import Admin
 from txrepl.admin.asking import Ask, ask
 from txrepl.admin.auth import Asked, Guard
 from txrepl.admin.bodies import BODY_MAX_BYTES
+from txrepl.admin.encoder_process import StartEncoder
 from txrepl.admin.problems import MalformedError, RefusedError, TooLargeError, problem_of
 from txrepl.node import Node
 from txrepl.peers.dialing import Dial
@@ -193,7 +194,14 @@ class AdminSite(Site):
 
 
 def make_site(
-    node: Node, clock: IReactorTime, *, token: str, bound_host: str, ask: Ask = ask, dial: Dial | None = None
+    node: Node,
+    clock: IReactorTime,
+    *,
+    token: str,
+    bound_host: str,
+    ask: Ask = ask,
+    dial: Dial | None = None,
+    start_encoder: StartEncoder | None = None,
 ) -> AdminSite:
     """Everything that a port needs to serve a node's HTTP interface.
 
@@ -204,7 +212,8 @@ def make_site(
         bound_host: the address or name that the port is bound to; see `check_exposure`.
         ask: asks another server where it stands.
         dial: opens connections to other servers; as the clock, a reactor, does if there is none.
+        start_encoder: starts what writes the change stream's events; see `Admin`.
     """
     guard = Guard(token, bound_host)
-    admin = Admin(node, clock, needs_token=guard.needs_token, ask=ask, dial=dial)
+    admin = Admin(node, clock, needs_token=guard.needs_token, ask=ask, dial=dial, start_encoder=start_encoder)
     return AdminSite(Gate(guard, admin.app.resource()), clock)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from txrepl.admin.answers import client_of
 from txrepl.admin.problems import UnavailableError
 
-STREAMS_MAX: Final = 128
+STREAMS_MAX: Final = 256
 """Clients of one kind of stream at the same time."""
 WAITING_MAX_BYTES: Final = 256 * 1024
 LINGER_S: Final = 10
@@ -68,6 +68,11 @@ class Stream:
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         return True
+
+    @property
+    def unsent(self) -> bytes:
+        """What waits."""
+        return b"".join(self._waiting)
 
     def drop(self, last_word: bytes) -> None:
         """Let the client go; what waited is not sent, the last word is."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from txrepl.changes import Checkpoint, Decoder, Selection, Sieve
@@ -226,7 +226,7 @@ class Follower:
             if outcome.resync is Resync.PARTIAL:
                 assert place is not None
                 if outcome.replid:
-                    place = replace(place, replid=outcome.replid)
+                    place = place._replace(replid=outcome.replid)
                 self._log("notice", f"going on after offset {place.offset}")
             else:
                 async with aclosing(self._receive(wire, asked, outcome)) as full:

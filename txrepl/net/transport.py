@@ -7,6 +7,7 @@ Here bytes go straight to the socket while nothing is pending; what the socket d
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet import tcp
@@ -20,13 +21,7 @@ class WriteThroughServer(tcp.Server):
 
         A pull producer lives on turns of the reactor, so its bytes are always buffered.
         """
-        if (
-            not self._tempDataLen
-            and self.offset == len(self.dataBuffer)
-            and self.connected
-            and not self.disconnecting
-            and (self.producer is None or self.streamingProducer)
-        ):
+        if self._may_send():
             try:
                 sent = self.socket.send(data)
             except OSError:
@@ -36,6 +31,26 @@ class WriteThroughServer(tcp.Server):
             if sent:
                 data = data[sent:]
         super().write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802
+        """The same for several pieces, which are not copied together."""
+        pieces = list(iovec)
+        if self._may_send():
+            try:
+                sent = self.socket.sendmsg(pieces)
+            except OSError:
+                sent = 0
+            while pieces and sent >= len(pieces[0]):
+                sent -= len(pieces.pop(0))
+            if sent:
+                pieces[0] = pieces[0][sent:]
+        if pieces:
+            super().writeSequence(pieces)
+
+    def _may_send(self) -> bool:
+        if self._tempDataLen or self.offset != len(self.dataBuffer) or self.disconnecting or not self.connected:
+            return False
+        return self.producer is None or bool(self.streamingProducer)
 
     @property
     def pending_bytes(self) -> int:

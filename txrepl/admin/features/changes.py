@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.task import deferLater
@@ -11,7 +10,7 @@ from twisted.web.server import Request
 
 from txrepl.admin.answers import json_answer, query_of
 from txrepl.admin.bodies import OFFSET_MAX, preferred, read_whole
-from txrepl.admin.changes import READERS_MAX, ChangeStreams, Format
+from txrepl.admin.changes import READERS_MAX, ChangeStreams
 from txrepl.admin.contract import (
     JSON,
     Feature,
@@ -34,6 +33,7 @@ from txrepl.admin.streaming import begin_headers
 from txrepl.admin.views import Json
 from txrepl.admin.waiting import ARGUMENT_SHOWN_BYTES, ARGUMENTS_SHOWN, LIMIT, LIMIT_MAX, command_shown
 from txrepl.changes import ID_PATTERN, NO_LIMIT_BYTES, Checkpoint, Selection
+from txrepl.changes.encoder import Format
 from txrepl.node import Node
 from txrepl.replication.backlog import Backlog
 from txrepl.resp.requests import RequestParser, request_size
@@ -60,7 +60,7 @@ class Changes(Handlers):
         selection = read_selection(query)
         format = Format(preferred(_header(request, "accept"), *(one.value for one in Format)))
         start = await self._start(_header(request, "last-event-id"), query.get("from", ""))
-        if len(self._streams.readers) >= READERS_MAX:
+        if self._streams.count >= READERS_MAX:
             raise UnavailableError(f"{READERS_MAX} clients read the changes already")
         begin_headers(request, format.value)
         if request.method == b"HEAD":
@@ -81,7 +81,7 @@ class Changes(Handlers):
         if start.db is None:
             search = DatabaseSearch(node, start)
             await self._in_slices(search.pieces())
-            start = replace(accepted(node, start), db=search.db)
+            start = accepted(node, start)._replace(db=search.db)
         return start
 
     async def snapshot(self, request: Request) -> bytes:
