@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.interop.servers import start
-from txrepl.commands.command import facts
+from txrepl.commands.command import docs, facts
 from txrepl.commands.registry import build_table
 from txrepl.resp.replies import Reply
 
@@ -175,3 +175,99 @@ def test_the_keys_of_migrate_are_found_as_a_real_server_finds_them(kind: str) ->
                 ]
             )
     assert answers[0] == answers[1]
+
+
+_MORE = "options of newer servers"
+_CLEARER = "the same arguments, told otherwise since 7.2"
+
+ARGUMENTS_OTHERWISE: dict[str, dict[str, str]] = {
+    "redis70": {
+        **dict.fromkeys(("client|list", "client|kill", "set", "bitop", "zrank", "zrevrank"), _MORE),
+        **dict.fromkeys(
+            (
+                "config|get",
+                "geohash",
+                "geopos",
+                "georadius",
+                "georadiusbymember",
+                "migrate",
+                "pfmerge",
+                "psubscribe",
+                "xinfo|stream",
+            ),
+            _CLEARER,
+        ),
+        **dict.fromkeys(("command|getkeys", "command|getkeysandflags"), "a command may have no arguments, since 7.2"),
+    },
+    "valkey9": {
+        **dict.fromkeys(
+            (
+                "bgsave",
+                "bitcount",
+                "cluster|replicate",
+                "cluster|setslot",
+                "geosearch",
+                "geosearchstore",
+                "hscan",
+                "script|debug",
+                "shutdown",
+                "zscan",
+            ),
+            "options that Redis 7.2 does not have",
+        ),
+        **dict.fromkeys(("set", "bitop"), "options of Redis 8"),
+        "module|loadex": _CLEARER,
+    },
+}
+"""Commands whose arguments the live server tells otherwise, and why."""
+
+
+def documented(entry: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """What COMMAND DOCS tells of a command and of its subcommands, by name; prose left out."""
+    own = {field: told for field, told in entry.items() if field not in ("subcommands", "summary", "history")}
+    found = {name: own}
+    for sub, told in entry.get("subcommands", {}).items():
+        found |= documented(told, sub)
+    return found
+
+
+def shapes(arguments: list[dict[str, Any]]) -> list[Any]:
+    """Arguments as they are read: types, tokens, what is optional or repeated; names and versions left out."""
+    return [
+        (
+            one["type"],
+            one.get("token"),
+            one.get("key_spec_index"),
+            sorted(one.get("flags", ())),
+            shapes(one.get("arguments", [])),
+        )
+        for one in arguments
+    ]
+
+
+@pytest.mark.parametrize("kind", ["redis70", "valkey9"])
+def test_documentation_is_that_of_a_real_server(kind: str) -> None:
+    """Group, since, flags (as Redis 7.0 has them) and the tree of arguments of every command agree."""
+    table = build_table()
+    own = {
+        name: told
+        for command in table.commands.values()
+        for name, told in documented(plain(docs(command)), command.name).items()
+    }
+    with start(kind) as server, server.connect() as client:
+        client.command("HELLO", "3")
+        answer = plain(client.command("COMMAND", "DOCS"))
+    theirs = {name: told for command, entry in answer.items() for name, told in documented(entry, command).items()}
+    both = [name for name in own if name in theirs]
+    assert len(both) > 300
+    differing = {
+        name for name in both if shapes(own[name].get("arguments", [])) != shapes(theirs[name].get("arguments", []))
+    }
+    listed = set(ARGUMENTS_OTHERWISE[kind]) & set(both)
+    assert differing == listed
+    if kind == "redis70":
+        facts_ = ("since", "group", "doc_flags", "deprecated_since")
+        assert [(name, one) for name in both for one in facts_ if own[name].get(one) != theirs[name].get(one)] == []
+    else:
+        unequal = {name for name in both if own[name].get("arguments") != theirs[name].get("arguments")}
+        assert unequal - differing == {"flushdb"}, "names and versions too"

@@ -7,10 +7,13 @@ Everything here is derived from `table.Command`, such as the legacy key range fr
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from txrepl.commands.categories import categories
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
+from txrepl.commands.syntax import Argument, parse
+from txrepl.commands.syntaxes import DEPRECATED, SYNTAXES, SYSTEM
 from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, Command, Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.glob import compile_glob
@@ -108,6 +111,11 @@ def facts(command: Command) -> Reply:
     ]
 
 
+@cache
+def _arguments(name: str) -> list[Argument]:
+    return parse(SYNTAXES[name])
+
+
 def docs(command: Command) -> Reply:
     """The map of COMMAND DOCS for one command."""
     reply: dict[Reply, Reply] = {
@@ -117,6 +125,17 @@ def docs(command: Command) -> Reply:
     }
     if command.complexity:
         reply[b"complexity"] = command.complexity.encode()
+    if command.name in SYSTEM:
+        reply[b"doc_flags"] = _names(["syscmd"])
+    if command.name in DEPRECATED:
+        since, by = DEPRECATED[command.name]
+        reply |= {
+            b"doc_flags": _names(["deprecated"]),
+            b"deprecated_since": since.encode(),
+            b"replaced_by": by.encode(),
+        }
+    if command.name in SYNTAXES:
+        reply[b"arguments"] = [argument.reply() for argument in _arguments(command.name)]
     if command.subcommands:
         reply[b"subcommands"] = {shown_name(sub): docs(sub) for sub in command.subcommands.values()}
     return reply
