@@ -78,6 +78,7 @@ def follow_directives(node: Node) -> None:
         copy(name, node.settings, attribute)
     for name, attribute in _KEYSPACE.items():
         copy(name, node.keyspace, attribute)
+    copy("tracking-table-max-keys", node.tracking, "max_keys")
 
     def notifications() -> None:
         node.keyspace.notify_flags = event_flags(config.keyspace_events)

@@ -80,6 +80,7 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
             (name, FLAGS): _BUSY
             for name in (
                 "select",
+                "client|caching",
                 "client|getname",
                 "client|getredir",
                 "client|id",

@@ -25,7 +25,7 @@ from txrepl.commands.session import (
 )
 from txrepl.commands.table import Family
 from txrepl.errors import SYNTAX, CommandError
-from txrepl.resp.replies import NO_REPLY, OK, Reply, SetReply, Verbatim
+from txrepl.resp.replies import NO_REPLY, OK, Reply, Verbatim
 
 family = Family("connection")
 family.container("client", since="2.4.0", summary="The connections.")
@@ -70,9 +70,8 @@ _LETTERS: Final = (
     (SUBSCRIBED, "P"),
     (IN_MULTI, "x"),
     (BLOCKED, "b"),
-    (WATCH_BROKEN, "d"),
-    (CLOSING, "c"),
 )
+_LATER_LETTERS: Final = ((WATCH_BROKEN, "d"), (CLOSING, "c"))
 
 
 def flag_letters(client: Session) -> str:
@@ -80,6 +79,9 @@ def flag_letters(client: Session) -> str:
     flags = client.flags
     letters = "O" if flags & MONITORING else "S" if flags & REPLICA else ""
     letters += "".join(letter for bit, letter in _LETTERS if flags & bit)
+    if client.tracking is not None:
+        letters += "t" + "R" * client.tracking.is_broken + "B" * client.tracking.broadcast
+    letters += "".join(letter for bit, letter in _LATER_LETTERS if flags & bit)
     if client.is_unix:
         letters += "U"
     if flags & NO_EVICT:
@@ -138,7 +140,7 @@ def describe(client: Session, running: Sequence[bytes] = ()) -> bytes:
         ("events", "rw" if pending_out else "r"),
         ("cmd", client.last_command or "NULL"),
         ("user", user),
-        ("redir", -1),
+        ("redir", -1 if client.tracking is None else client.tracking.redirect),
         ("resp", client.proto),
         ("lib-name", lib_name),
         ("lib-ver", lib_version),
@@ -208,20 +210,6 @@ def _type(text: bytes) -> str:
     if found is None:
         raise CommandError(b"ERR Unknown client type '%b'" % text)
     return found
-
-
-@family.command(
-    "client getredir", 2, _ANYONE, since="6.0.0", summary="Tells where invalidation messages of the connection go."
-)
-def client_getredir(s: Session, argv: list[bytes]) -> Reply:
-    """CLIENT GETREDIR: -1, as for every connection that tracks no keys."""
-    return -1
-
-
-@family.command("client trackinginfo", 2, _ANYONE, since="6.2.0", summary="Tells whether the connection tracks keys.")
-def client_trackinginfo(s: Session, argv: list[bytes]) -> Reply:
-    """CLIENT TRACKINGINFO: no connection tracks keys."""
-    return {b"flags": SetReply([b"off"]), b"redirect": -1, b"prefixes": []}
 
 
 # -- the connection's own settings ------------------------------------------------------------------------------
@@ -444,6 +432,7 @@ def client_help(s: Session, argv: list[bytes]) -> Reply:
     """CLIENT HELP."""
     return help_reply(
         "CLIENT",
+        ("CACHING (YES|NO)", "Whether the keys of the next command are tracked (OPTIN) or not (OPTOUT)."),
         ("GETREDIR", "Where invalidation messages go; -1 when keys are not tracked."),
         ("GETNAME", "The name of this connection."),
         ("ID", "The id of this connection."),
@@ -461,7 +450,11 @@ def client_help(s: Session, argv: list[bytes]) -> Reply:
         ("SETNAME <name>", "Name this connection."),
         ("SETINFO <option> <value>", "Tell LIB-NAME or LIB-VER of the client's library."),
         ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "End the waiting of a connection in a blocking command."),
-        ("TRACKINGINFO", "Whether this connection tracks keys."),
+        (
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+            "Whether this connection is told of changes of the keys that it read.",
+        ),
+        ("TRACKINGINFO", "How this connection tracks keys."),
         ("NO-EVICT (ON|OFF)", "Whether this connection is kept when memory for clients is short."),
         ("NO-TOUCH (ON|OFF)", "Whether commands of this connection leave access times alone."),
     )

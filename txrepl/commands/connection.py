@@ -82,6 +82,7 @@ def reset(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR can only reset normal client connections")
     discard_transaction(s)
     end_subscriptions(s)
+    s.stop_tracking()
     if s.flags & MONITORING:
         s.server.monitor(s, watches=False)
     s.flags &= ~(SUBSCRIBED | REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | NO_EVICT | NO_TOUCH)

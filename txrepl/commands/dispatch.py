@@ -34,6 +34,7 @@ from txrepl.commands.session import (
     RESTRICTED,
     SLOW_PATH,
     SUBSCRIBED,
+    TRACKING,
     UNAUTHENTICATED,
     Blocked,
     Server,
@@ -48,6 +49,7 @@ from txrepl.commands.table import (
     NO_ASYNC_LOADING,
     NO_AUTH,
     NO_MULTI,
+    PUBSUB,
     READONLY,
     SKIP_MONITOR,
     SKIP_SLOWLOG,
@@ -59,11 +61,12 @@ from txrepl.commands.table import (
 from txrepl.errors import CommandError
 from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import ListValue, SortedSetValue
-from txrepl.resp.replies import NO_REPLY, OK, QUEUED, NoReply, Reply, encode
+from txrepl.resp.replies import NO_REPLY, OK, QUEUED, Many, NoReply, Reply, encode
 
 EVERY_COMMAND: Final = -1
 """A gate that no command passes unchecked."""
 
+_READING_SCRIPTS: Final = frozenset(("eval_ro", "evalsha_ro", "fcall_ro"))
 _UNQUEUED: Final = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _SUBSCRIBER_MAY: Final = frozenset(
     (
@@ -265,6 +268,46 @@ class Dispatcher:
             self._serving = False
 
     def _long_way(self, session: Session, argv: list[bytes]) -> Reply:
+        """Run one request with every check; the reply as the client is to see it, and what follows it."""
+        tracking = self.server.tracking
+        if session.flags & TRACKING:
+            tracking.current = session.number
+        reply = self._one(session, argv)
+        if not tracking.current:
+            return reply
+        messages = self._own_messages(session)
+        if messages and isinstance(reply, NoReply):
+            self._write_all(session, messages)
+        elif messages:
+            return Many([reply, *messages])
+        return reply
+
+    def _own_messages(self, session: Session) -> list[Reply]:
+        """A command of a session that tracks keys has run: what it has to be told after the reply."""
+        tracking = self.server.tracking
+        tracking.current = 0
+        mode = session.tracking
+        if mode is not None and not session.flags & IN_MULTI and not session.last_command.startswith("client"):
+            mode.caching = False
+        return tracking.own_messages(session)
+
+    @staticmethod
+    def _write_all(session: Session, messages: list[Reply]) -> None:
+        for message in messages:
+            session.outlet.write(encode(message, session.proto))
+
+    def _remember_keys(self, command: Command, argv: list[bytes]) -> None:
+        """The session that tracks keys has read some, or its script has: that is remembered as it reads."""
+        session = self.server.sessions.get(self.server.tracking.current)
+        if session is None or command.flags & (READONLY | PUBSUB) != READONLY or command.name in _READING_SCRIPTS:
+            return
+        try:
+            positions = command.key_positions(argv)
+        except CommandError:
+            return
+        self.server.tracking.remember(session, [argv[position] for position, _ in positions])
+
+    def _one(self, session: Session, argv: list[bytes]) -> Reply:
         """Run one request with every check; the reply as the client is to see it."""
         flags = session.flags
         if flags & CLOSING:
@@ -374,6 +417,9 @@ class Dispatcher:
             return self._failed(command, error)
         except Exception as error:
             return self._broken(command, error)
+        finally:
+            if session.flags & TRACKING:
+                self._remember_keys(command, argv)
 
     # -- what commands cost -------------------------------------------------------------------------------------
 
@@ -689,10 +735,17 @@ class Dispatcher:
         keyspace.verbatim = True
         dirty = keyspace.dirty
         started = perf_counter_ns()
+        if session.flags & TRACKING:
+            self.server.tracking.current = session.number
         reply = self._run(session, command, argv)
         if keyspace.dirty != dirty or keyspace.effects:
             self._propagation.command(session.db.number, argv, keyspace.dirty != dirty)
             session.written_offset = self.server.feed.history.offset
         waiting.nanoseconds += perf_counter_ns() - started
+        messages = self._own_messages(session) if session.flags & TRACKING else []
+        if messages and not isinstance(reply, Blocked):
+            reply = Many([reply, *messages])
+        elif messages:
+            self._write_all(session, messages)
         if not isinstance(reply, Blocked):
             self.unblock(session, reply)

@@ -12,7 +12,6 @@ from txrepl.commands.arguments import integer
 from txrepl.commands.hash_values import (
     GENERIC,
     HASH,
-    KEEP,
     delete_field,
     expired_over,
     hidden_fields,
@@ -133,9 +132,9 @@ def _count_to(
             s.propagate(b"HSET", key, field, result)
     else:
         is_seen = visible(s.keyspace, value, field) is not None
-        _, overwritten = set_field(s, key, value, field, result, deadline_ms=KEEP if is_seen else None)
+        deadline_ms = value.deadlines.get(field) if is_seen else None
+        _, overwritten = set_field(s, key, value, field, result, deadline_ms=deadline_ms)
         expired_over(s, key, overwritten)
-        deadline_ms = None if value.deadlines is None else value.deadlines.get(field)
         if deadline_ms is None:
             s.propagate(b"HSET", key, field, result)
         else:

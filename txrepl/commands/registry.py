@@ -7,7 +7,7 @@ from txrepl.commands import (
     authentication,
     bits,
     blocking_lists,
-    client,
+    client_tracking,
     cluster,
     command,
     comparisons,
@@ -60,7 +60,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         connection,
         authentication,
         acl,
-        client,
+        client_tracking,  # and with it `client`, whose family it joins
         server,
         config,
         command,

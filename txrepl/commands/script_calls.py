@@ -6,13 +6,13 @@ from typing import Final
 
 from txrepl.commands.access.checks import check
 from txrepl.commands.authentication import denied
-from txrepl.commands.session import DENY_BLOCKING, PRIMARY, RESTRICTED, Server, Session
+from txrepl.commands.session import DENY_BLOCKING, PRIMARY, RESTRICTED, TRACKING, Server, Session
 from txrepl.commands.table import NOSCRIPT, WRITE, Command
 from txrepl.errors import CommandError
 from txrepl.resp.replies import Reply
 from txrepl.scripting.running import REPL_REPLICA, Run
 
-_INHERITED: Final = PRIMARY | RESTRICTED
+_INHERITED: Final = PRIMARY | RESTRICTED | TRACKING
 
 UNKNOWN: Final = "ERR Unknown Redis command called from script"
 WRONG_NUMBER: Final = "ERR Wrong number of args calling Redis command from script"

@@ -44,7 +44,7 @@ def _empty(db: Database) -> None:
     """Drop a database's keys; their watchers see them change (`signalFlushedDb`)."""
     for key in list(db.watched):
         if key in db.data:
-            db.touch(key)
+            db.wake(key)
     db.keyspace.dirty += db.clear()
 
 
@@ -62,6 +62,7 @@ def flushdb(s: Session, argv: list[bytes]) -> Reply:
     """FLUSHDB [ASYNC | SYNC]."""
     _check_flush_options(argv)
     _empty(s.db)
+    s.keyspace.emptied()
     s.propagate(*argv)  # even when there was nothing: a replica may hold more than we do
     return OK
 
@@ -81,6 +82,7 @@ def flushall(s: Session, argv: list[bytes]) -> Reply:
     _check_flush_options(argv)
     for db in s.keyspace.databases:
         _empty(db)
+    s.keyspace.emptied()
     s.propagate(*argv)
     s.server.flushed_all()
     return OK
@@ -107,7 +109,7 @@ def swapdb(s: Session, argv: list[bytes]) -> Reply:
         for db in pair:
             for key in list(db.watched):
                 if key in pair[0].data or key in pair[1].data:
-                    db.touch(key)
+                    db.wake(key)
         s.keyspace.swap(first, second)
         for db in pair:
             for key in db.waiting:

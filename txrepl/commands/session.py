@@ -16,6 +16,7 @@ from txrepl.commands.observations import Observations
 from txrepl.commands.stats import Loading, Stats
 from txrepl.commands.subscriptions import PubSub
 from txrepl.commands.table import Command, CommandTable
+from txrepl.commands.tracking import Mode, Tracking
 from txrepl.config import Config
 from txrepl.errors import CommandError
 from txrepl.keyspace.database import Database, Keyspace
@@ -58,6 +59,8 @@ NO_TOUCH: Final = 1 << 15
 WATCHING: Final = 1 << 16
 RESTRICTED: Final = 1 << 17
 """There is something that the session's user may not do."""
+TRACKING: Final = 1 << 18
+"""The client is told of changes of keys that it has read, or of all below some prefixes (CLIENT TRACKING)."""
 
 SLOW_PATH: Final = (
     IN_MULTI
@@ -71,6 +74,7 @@ SLOW_PATH: Final = (
     | REPLY_SKIP
     | RESTRICTED
     | NO_TOUCH
+    | TRACKING
 )
 
 
@@ -171,6 +175,7 @@ class Server(Protocol):
         users, denials: who there is, and what was denied to them.
         sessions: the connected clients by id.
         scripting, script_session: scripts and functions, and the session that runs their commands.
+        tracking: those of them that track keys.
         feed, primary, link, settings, failover, delay, guard: replication.
         saver: what was saved when.
         migrations: the MIGRATEs under way.
@@ -194,6 +199,7 @@ class Server(Protocol):
     pubsub: PubSub
     scripting: Engine
     script_session: Session
+    tracking: Tracking
     feed: Feed
     primary: Primary
     link: Link
@@ -321,6 +327,7 @@ class Session:
         queue: MULTI's queued commands.
         watched: (database number, key) that WATCH guards.
         channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
+        tracking: how it tracks keys, None if it does not.
         waiting, waiting_argv: what the session is blocked on, and the command to run again.
         written_offset: the last byte of the stream that its last write took (`woff`): what WAIT wants acknowledged.
         replica: what the peer said of itself by REPLCONF, and its state once it is attached.
@@ -348,6 +355,7 @@ class Session:
         "server",
         "shard_channels",
         "timer",
+        "tracking",
         "user",
         "waiting",
         "waiting_argv",
@@ -370,6 +378,7 @@ class Session:
         self.shard_channels: set[bytes] | None = None
         self.replica: Replica | None = None
         self.timer: Timer | None = None
+        self.tracking: Mode | None = None
         self.waiting: Blocked | None = None
         self.waiting_argv: list[bytes] = []
         self.written_offset: int = 0
@@ -433,6 +442,11 @@ class Session:
 
     def _break_watch(self) -> None:
         self.flags |= WATCH_BROKEN
+
+    def stop_tracking(self) -> None:
+        """End the tracking of keys, if there is any (CLIENT TRACKING OFF, RESET)."""
+        self.server.tracking.stop(self)
+        self.flags &= ~TRACKING
 
     def unwatch(self) -> None:
         """Forget every watched key."""

@@ -309,7 +309,7 @@ _MEMORY: Final = (
     Spec("active-defrag-cycle-min", Integer(1, 99), 1, honoured=False),
     Spec("active-defrag-cycle-max", Integer(1, 99), 25, honoured=False),
     Spec("active-defrag-max-scan-fields", Integer(1, LONG_MAX), 1000, honoured=False),
-    Spec("tracking-table-max-keys", _LONG, 1000000, honoured=False),
+    Spec("tracking-table-max-keys", _LONG, 1000000),
 )
 
 _TYPES: Final = (

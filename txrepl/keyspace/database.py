@@ -100,6 +100,8 @@ UNLINK_OR_DEL: Final = (b"DEL", b"UNLINK")
 EVERY_EVENT: Final = (1 << 15) - 1
 HOLDS_USES: Final = 1 << 15
 """In `Keyspace.attention`: look-ups leave no trace at present."""
+REPORTS_CHANGES: Final = 1 << 16
+"""In `Keyspace.attention`: changed keys are reported (`Keyspace.report_changes`)."""
 
 CLOCK_MS: Final = 100
 """How far `Keyspace.clock` may be behind."""
@@ -160,6 +162,8 @@ class Keyspace:
         "notify",
         "now_ms",
         "ready",
+        "report_emptied",
+        "report_modified",
         "rng",
         "saves_uses",
         "verbatim",
@@ -186,6 +190,8 @@ class Keyspace:
         self.lazy_user_flush: bool = False
         self.attention: int = 0
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
+        self.report_modified: Callable[[bytes], None] | None = None
+        self.report_emptied: Callable[[], None] | None = None
         self.functions: list[bytes] = []
         self.has_streams: bool = False
         self.module_aux: list[tuple[int, int, bytes]] = []
@@ -227,6 +233,22 @@ class Keyspace:
         """Whether look-ups leave no trace at present."""
         return bool(self.attention & HOLDS_USES)
 
+    def report_changes(self, modified: Callable[[bytes], None] | None, emptied: Callable[[], None] | None) -> None:
+        """Report every key that changes, expires or goes, and whole databases that are emptied; None ends it.
+
+        Parameters:
+            modified: called with the key.
+            emptied: called once for each time that a database, or all, lost every key.
+        """
+        self.report_modified = modified
+        self.report_emptied = emptied
+        self.attention = self.attention & ~REPORTS_CHANGES | (0 if modified is None else REPORTS_CHANGES)
+
+    def emptied(self) -> None:
+        """A database, or all, lost every key at once."""
+        if self.report_emptied is not None:
+            self.report_emptied()
+
     def emit(self, index: int, *command: bytes) -> None:
         """Put a command into the stream as an effect of the one being run."""
         self.effects.append((index, command))
@@ -259,7 +281,7 @@ class Keyspace:
         for mine, theirs in zip(self.databases, other.databases, strict=True):
             for key in list(mine.watched):
                 if key in mine.data or key in theirs.data:
-                    mine.touch(key)
+                    mine.wake(key)
             mine.drop_contents()
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
             mine.volatile, mine.volatile_wheel = theirs.volatile, theirs.volatile_wheel
@@ -275,6 +297,7 @@ class Keyspace:
         self.functions = other.functions
         self.has_streams = other.has_streams
         self.module_aux = other.module_aux
+        self.emptied()
 
     @property
     def has_field_deadlines(self) -> bool:
@@ -599,11 +622,19 @@ class Database:
         keyspace = self.keyspace
         keyspace.dirty += count
         if self.watched and key in self.watched:
-            self.touch(key)
+            self.wake(key)
         if keyspace.attention:
+            if keyspace.report_modified is not None:
+                keyspace.report_modified(key)
             self.notify(event_class, event, key)
 
     def touch(self, key: bytes) -> None:
+        """Tell who watches or caches the key of a change that is no event (`signalModifiedKey`)."""
+        self.wake(key)
+        if self.keyspace.report_modified is not None:
+            self.keyspace.report_modified(key)
+
+    def wake(self, key: bytes) -> None:
         """Wake the clients that WATCH the key."""
         for wake in list(self.watched.get(key, {}).values()):
             wake()
@@ -620,10 +651,7 @@ class Database:
         self.remove(key)
         keyspace.expired_keys += 1
         keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_expire], key)
-        if self.watched and key in self.watched:
-            self.touch(key)
-        if keyspace.attention:
-            self.notify(Event.EXPIRED, b"expired", key)
+        self.changed(key, Event.EXPIRED, b"expired", 0)
 
     def expire_due(self, limit: int) -> int:
         """One slice of active expiry on a primary: delete up to about `limit` due keys; returns how many."""

@@ -30,6 +30,7 @@ from txrepl.commands.migration import Migration
 from txrepl.commands.session import CLOSING, MONITORING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
 from txrepl.commands.table import Command
+from txrepl.commands.tracking import Tracking
 from txrepl.commands.transactions import discard_transaction
 from txrepl.config import Config
 from txrepl.errors import CommandError
@@ -82,6 +83,7 @@ class Node(Core):
         self.multiplexing_api = ""
         self.pubsub = PubSub()
         self.sessions: dict[int, Session] = {}
+        self.tracking = Tracking(self.keyspace, self.sessions, lambda action: self.later(0, action))
         self.expires_actively = True
         self.cron_paused = False
         self._ticks = 0
@@ -125,6 +127,7 @@ class Node(Core):
         self.pubsub.forget(session)
         if session.flags & MONITORING:
             self.dispatcher.monitor(session, watches=False, gone=True)
+        self.tracking.stop(session)
         if session.replica is not None:
             self.primary.detach(session.replica)
             self.refresh_gate()
