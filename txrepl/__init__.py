@@ -21,7 +21,8 @@ Rooms, from the bottom up; each imports only rooms above it in this list:
     persistence   a keyspace as an RDB and back; when to save
     scripting     Lua scripts and functions: the language and its sandbox
     commands      table, dispatch, propagation, users and their rights, one module per command family
-    changes       the stream as changes: ids that resume, transactions, filters; many readers' events, in a process apart
+    changes       the stream as changes: ids that resume, transactions, filters; many readers' events, in a
+                  process apart
     node          the server as a value: cores joined, no IO; one part each for the link to the primary, a full sync,
                   storage, roles, pauses … (its docstring is the map of them)
     peers         connections that we open to other servers (Twisted): lines and replies

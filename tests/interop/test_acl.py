@@ -31,6 +31,14 @@ _NEWER_WORDS = (
     (re.compile(r"NOPERM User \w+ has no permissions to access one of the (key|channel)s used as arguments"),
      r"NOPERM No permissions to access a \1"),
     (re.compile(r"the HELLO AUTH <user>"), "the HELLO <proto> AUTH <user>"),
+    (re.compile(r"ERR The user executing the script can't run this command or subcommand"),
+     "ERR ACL failure in script: User u has no permissions to run the 'set' command"),
+    (re.compile(r"ERR The user executing the script can't access at least one of the keys mentioned in the command "
+                r"arguments"), "ERR ACL failure in script: No permissions to access a key"),
+    (re.compile(r"ERR The user executing the script can't publish to the channel mentioned in the command"),
+     "ERR ACL failure in script: No permissions to access a channel"),
+    (re.compile(r" script: (?:[0-9a-f]{40}, )?on @user_script"), " script: on @user_script"),
+    (re.compile(r"(redis|server)(?=\.acl_check_cmd\(\))"), "redis"),
 )  # fmt: skip
 
 
@@ -267,6 +275,40 @@ def test_refusals_are_the_same(pair: tuple[Side, Side]) -> None:
     wanted = ("acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel")
     counted = [[side.server.info("stats").get(name) for name in wanted] for side in pair]
     assert counted[0] == counted[1] or pair[1].server.kind == "redis70", counted  # which has no such fields yet
+
+
+def test_refusals_inside_scripts_are_the_same(pair: tuple[Side, Side]) -> None:
+    """A script has the rights of who runs it; the log has them under `lua`, with the client that it was."""
+    same(
+        pair,
+        """
+        ACL SETUSER u on nopass +@all -set ~k* &c*
+        b: CLIENT SETNAME me
+        b: AUTH u x
+        b: EVAL "return redis.call('set','k','v')" 0
+        b: EVAL "return redis.call('get','x')" 0
+        b: EVAL "return redis.call('get','k')" 0
+        b: EVAL "return redis.pcall('publish','d','v')" 0
+        b: EVAL "return {redis.pcall('get','x'), redis.pcall('get','k')}" 0
+        b: EVAL "local ok, err = pcall(redis.call,'get','x') return err" 0
+        b: EVAL "return redis.call('sort','k','by','w*')" 0
+        b: EVAL "return redis.acl_check_cmd('set','k','v')" 0
+        b: EVAL "return redis.acl_check_cmd('get','k')" 0
+        b: EVAL "return redis.acl_check_cmd('nope','k')" 0
+        b: EVAL "return 1" 1 x
+        b: EVAL "return 1" 1 k
+        """,
+    )
+    shown = [
+        [[entry[at] for at in (1, 3, 5, 7, 9)] + re.findall(r"(?:name|cmd|user)=\S+", entry[13]) for entry in entries]
+        for entries in (side.say("ACL LOG") for side in pair)
+    ]
+    assert shown[0] == shown[1]
+    assert [entry[:4] for entry in shown[0][1:]] == [
+        [3, "key", "lua", "x"],
+        [1, "channel", "lua", "d"],
+        [1, "command", "lua", "set"],
+    ]
 
 
 def test_the_log_of_denials_has_the_same_entries(pair: tuple[Side, Side]) -> None:

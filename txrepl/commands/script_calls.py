@@ -29,9 +29,10 @@ class ScriptCalls:
         client: who wants it.
     """
 
-    __slots__ = ("_server", "_session")
+    __slots__ = ("_client", "_server", "_session")
 
     def __init__(self, client: Session) -> None:
+        self._client = client
         self._server: Server = client.server
         self._session = session = client.server.script_session
         session.db = client.db
@@ -78,8 +79,8 @@ class ScriptCalls:
         if session.flags & RESTRICTED:
             denial = check(session.user, command, argv)
             if denial is not None:
-                denied(session, denial, context="lua")
-                return CommandError(b"NOPERM ACL failure in script: " + denial.text())
+                denied(self._client, denial, context="lua")
+                return CommandError(b"ERR ACL failure in script: " + denial.text())
         if flags & WRITE and run.request.read_only:
             return CommandError(NO_WRITES)
         return self._server.script_refusal(session, command)
