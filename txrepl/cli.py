@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,10 @@ def run(config: Config) -> int:
 
 def _reactor() -> Any:
     """Twisted's reactor; imported late, because importing makes it, and it must be made after daemonizing."""
+    if hasattr(select, "epoll"):
+        from txrepl.net import polling  # noqa: PLC0415
+
+        polling.install()
     from twisted.internet import reactor  # noqa: PLC0415
 
     return reactor

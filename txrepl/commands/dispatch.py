@@ -253,7 +253,9 @@ class Dispatcher:
                     break
         finally:
             if outermost:
-                self._release()
+                if self._released:
+                    self._release()
+                self._serving = False
         if command is not None:
             session.last_command = command.name
         self.server.stats.commands += used

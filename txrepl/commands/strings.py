@@ -60,10 +60,10 @@ def overwrite(db: Database, key: bytes, value: bytes) -> None:
         db.persist(key)
     keyspace = db.keyspace
     db.on_use[key] = keyspace.clock
-    if db.index is not None or db.waiting or db.guarded or keyspace.attention:
-        db.put(key, value)
-    else:
+    if db.data.get(key).__class__ is bytes and not db.guarded:
         db.data[key] = value
+    else:
+        db.put(key, value)
     db.changed(key, Event.STRING, b"set")
 
 

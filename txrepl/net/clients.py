@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from txrepl.commands.session import BLOCKED, CLOSING, REPLICA, SUBSCRIBED, UNAUTHENTICATED, Session
 from txrepl.net.replica_sender import ReplicaSender
+from txrepl.net.transport import SENT
 from txrepl.node import Node
 from txrepl.resp.replies import encode_error
 from txrepl.resp.requests import RequestParser
@@ -40,6 +41,7 @@ class Client(protocol.Protocol):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._stats = node.stats
         self._parser = RequestParser(node.config.get_int("proto-max-bulk-len"))
         self._session: Session | None = None
         self._sender: ReplicaSender | None = None
@@ -81,7 +83,7 @@ class Client(protocol.Protocol):
         session = self._session
         if session is None or session.flags & CLOSING:
             return
-        stats = self._node.stats
+        stats = self._stats
         stats.reads += 1
         stats.input_bytes += len(data)
         parser = self._parser
@@ -121,36 +123,36 @@ class Client(protocol.Protocol):
 
     def _run(self, session: Session, batch: list[list[bytes]]) -> None:
         """Run requests until one blocks or closes the connection; the rest are queued."""
-        self._run_batch(session, batch)
-        while self._queue and not session.flags & BLOCKED:  # blocked, and served before its batch had returned
-            batch, self._queue = self._queue, []
-            self._run_batch(session, batch)
-
-    def _run_batch(self, session: Session, batch: list[list[bytes]]) -> None:
         out = self._out
-        self._running = True
-        try:
-            used = self._node.serve(session, batch, out)
-        finally:
-            self._running = False
-        if used < len(batch):
-            self._queue = batch[used:]
-        if out:
-            self._send(session, out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-        if session.flags & (CLOSING | UNAUTHENTICATED) or not self._parser.authenticated:
-            self._parser.authenticated = not session.must_log_in
-            if session.flags & CLOSING:
-                self._queue.clear()
+        while batch:
+            self._running = True
+            try:
+                used = self._node.serve(session, batch, out)
+            finally:
+                self._running = False
+            if used < len(batch):
+                self._queue = batch[used:]
+            if out:
+                self._send(session, out[0] if len(out) == 1 else b"".join(out))
+                out.clear()
+            if session.flags & (CLOSING | UNAUTHENTICATED) or not self._parser.authenticated:
+                self._parser.authenticated = not session.must_log_in
+                if session.flags & CLOSING:
+                    self._queue.clear()
+            if not self._queue or session.flags & BLOCKED:
+                return
+            batch, self._queue = self._queue, []  # blocked, and served before its batch had returned
 
     def _send(self, session: Session, data: bytes) -> None:
-        stats = self._node.stats
+        stats = self._stats
         stats.writes += 1
         if session.flags & REPLICA:
             stats.replica_output_bytes += len(data)
         else:
             stats.output_bytes += len(data)
-        self.transport.write(data)
+        if self.transport.write(data) is SENT:
+            self._over_soft_since_ms = 0
+            return
         pending = getattr(self.transport, "pending_bytes", 0)
         if pending:
             self._check_output(session, pending)

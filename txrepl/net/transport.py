@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp
+
+SENT: Final = object()
+"""What `write` returns when the socket took everything: who counts what is pending need not ask."""
 
 
 class WriteThroughServer(tcp.Server):
     """The server side of a connection."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> object:  # type: ignore[override]
         """Send now what the socket takes, buffer the rest.
 
         A pull producer lives on turns of the reactor, so its bytes are always buffered.
+
+        Returns:
+            `SENT` if nothing is left.
         """
         if self._may_send():
             try:
@@ -27,10 +33,11 @@ class WriteThroughServer(tcp.Server):
             except OSError:
                 sent = 0  # the buffered write meets the same error and reports it
             if sent == len(data):
-                return
+                return SENT
             if sent:
                 data = data[sent:]
         super().write(data)
+        return None
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802
         """The same for several pieces, which are not copied together."""

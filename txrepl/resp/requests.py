@@ -114,21 +114,18 @@ class RequestParser:
     Attributes:
         error: Redis's text of what broke the protocol; the requests before it are still good.
         authenticated: False bounds counts and lengths much lower.
+        is_amiss: the last bytes fed are an incomplete request, or none.
     """
 
-    __slots__ = ("_exact", "_reader", "authenticated", "error", "max_bulk_bytes")
+    __slots__ = ("_exact", "_reader", "authenticated", "error", "is_amiss", "max_bulk_bytes")
 
     def __init__(self, max_bulk_bytes: int = 512 * 1024 * 1024) -> None:
         self.max_bulk_bytes = max_bulk_bytes
         self.authenticated: bool = True
         self.error: str | None = None
+        self.is_amiss: bool = False
         self._reader = hiredis.Reader()
         self._exact: _ExactReader | None = None
-
-    @property
-    def is_amiss(self) -> bool:
-        """The last bytes fed are an incomplete request, or none."""
-        return self._exact is not None or self.error is not None
 
     @property
     def pending_bytes(self) -> int:
@@ -137,7 +134,7 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The requests that are complete now; sets `error` when the bytes after them break the protocol."""
-        if self._exact is None and self.error is None and self._may_be_canonical(data):
+        if not self.is_amiss and self._may_be_canonical(data):
             reader = self._reader
             try:
                 reader.feed(data)
@@ -172,14 +169,19 @@ class RequestParser:
 
     def _may_be_canonical(self, data: bytes) -> bool:
         return (
-            data[:1] == b"*"
+            data.startswith(b"*")
             and self.authenticated
             and len(data) <= self.max_bulk_bytes
-            and _announces_many(data) is None
+            and ((data.find(b"\r", 1, 6) > 0 and data.find(b"*", 1) < 0) or _announces_many(data) is None)
         )
 
     def _feed_odd(self, data: bytes, batch: list[list[bytes]]) -> list[list[bytes]]:
         """The long way; `batch` is what hiredis made of data, believed as far as it is canonical."""
+        found = self._find_odd(data, batch)
+        self.is_amiss = self._exact is not None or self.error is not None
+        return found
+
+    def _find_odd(self, data: bytes, batch: list[list[bytes]]) -> list[list[bytes]]:
         found: list[list[bytes]] = []
         if self.error is not None:
             return found
