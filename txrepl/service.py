@@ -27,6 +27,7 @@ from txrepl.net.clients import ClientFactory
 from txrepl.net.garbage import PacedCollector
 from txrepl.net.log import Log
 from txrepl.net.migration import Migrator
+from txrepl.net.others import OtherClients
 from txrepl.net.primary_link import PrimaryLink
 from txrepl.net.snapshots import SnapshotShell
 from txrepl.net.stall_watch import StallWatch
@@ -83,6 +84,7 @@ class RedisService(service.Service):
         self.snapshots = SnapshotShell(self.node, reactor)
         self.link = PrimaryLink(self.node, reactor)
         self.migrator = Migrator(self.node, reactor)
+        self._others = OtherClients(reactor)
         self.node.host = self
         self.node.multiplexing_api = type(reactor).__name__.removesuffix("Reactor").lower()
         self.node.primary.snapshots = self.snapshots
@@ -286,6 +288,11 @@ class RedisService(service.Service):
     def migrate_now(self, migration: Migration) -> None:
         """Run a migration, and nothing else meanwhile."""
         self.migrator.migrate_now(migration)
+
+    def serve_others(self) -> bool:
+        """Serve the clients that are ready, from within a busy script."""
+        self._others.serve()
+        return not self.stopping
 
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server; what had to be saved is saved."""

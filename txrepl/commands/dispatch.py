@@ -42,6 +42,7 @@ from txrepl.commands.session import (
 )
 from txrepl.commands.table import (
     ADMIN,
+    ALLOW_BUSY,
     DENYOOM,
     FAST,
     LOADING,
@@ -151,10 +152,15 @@ class Dispatcher:
             self._state_gate = WRITE | MAY_REPLICATE
         else:
             self._state_gate = 0
-        self._refresh_gate()
+        self.refresh_gate()
 
-    def _refresh_gate(self) -> None:
-        self.gate = self._state_gate | self.pause_flags | (EVERY_COMMAND if self.monitors else 0)
+    def refresh_gate(self) -> None:
+        """Monitors have come or gone, or a script is busy or over."""
+        self.gate = (
+            self._state_gate
+            | self.pause_flags
+            | (EVERY_COMMAND if self.monitors or self.server.scripting.busy_refusal() is not None else 0)
+        )
 
     def _flush_monitors_soon(self) -> None:
         self.server.later(0, self.monitors.flush)
@@ -167,7 +173,7 @@ class Dispatcher:
         else:
             session.flags &= ~MONITORING
             self.monitors.remove(session.number, gone=gone)
-        self._refresh_gate()
+        self.refresh_gate()
 
     def release_paused(self) -> None:
         """Fewer commands are held back as of now: let those who wait try again."""
@@ -504,6 +510,9 @@ class Dispatcher:
         loading = self.server.loading
         if loading is not None and not flags & LOADING and (not loading.served or flags & NO_ASYNC_LOADING):
             return CommandError("LOADING Redis is loading the dataset in memory")
+        busy = self.server.scripting.busy_refusal()
+        if busy is not None and not flags & ALLOW_BUSY:
+            return busy
         if session.flags & (REPLICA | MONITORING) and flags & (WRITE | READONLY | MAY_REPLICATE):
             return CommandError("ERR Replica can't interact with the keyspace")
         return None

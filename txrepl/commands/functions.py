@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from txrepl.commands.help import help_reply
-from txrepl.commands.script_calls import ScriptCalls
-from txrepl.commands.scripting import flags_of_script, prepare, split_keys
+from txrepl.commands.scripting import flags_of_script, prepare, request_of, split_keys
 from txrepl.commands.session import PRIMARY, Session
 from txrepl.commands.table import Family, counted_keys
 from txrepl.errors import CommandError, RdbError
@@ -16,7 +15,7 @@ from txrepl.rdb.dump import dump_functions, restore_functions
 from txrepl.resp.replies import OK, Reply, SetReply
 from txrepl.scripting.engine import BUSY_SCRIPT
 from txrepl.scripting.libraries import ENGINE, Function, Library
-from txrepl.scripting.running import FLAG_NAMES, Request
+from txrepl.scripting.running import FLAG_NAMES
 
 family = Family("scripting")
 
@@ -44,7 +43,7 @@ def _fcall(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
     may_write = prepare(s, function.flags, read_only=read_only)
     try:
         return server.scripting.run_function(
-            function, Request(argv, ScriptCalls(s), s.proto, keys, arguments, not may_write)
+            function, request_of(s, argv, keys, arguments, read_only=not may_write)
         )
     finally:
         s.keyspace.verbatim = False

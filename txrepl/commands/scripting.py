@@ -10,7 +10,7 @@ from typing import Any, Final
 from txrepl.commands.arguments import integer
 from txrepl.commands.help import help_reply
 from txrepl.commands.script_calls import ScriptCalls
-from txrepl.commands.session import Session
+from txrepl.commands.session import PRIMARY, Session
 from txrepl.commands.table import DENYOOM, MAY_REPLICATE, STALE, WRITE, Family, counted_keys
 from txrepl.errors import CommandError
 from txrepl.resp.replies import OK, Reply
@@ -76,6 +76,11 @@ def prepare(s: Session, flags: int, *, read_only: bool) -> bool:
     return True
 
 
+def request_of(s: Session, argv: list[bytes], keys: list[bytes], arguments: list[bytes], *, read_only: bool) -> Request:
+    """What a client wants run."""
+    return Request(argv, ScriptCalls(s), s.proto, keys, arguments, read_only, bool(s.flags & PRIMARY))
+
+
 def _flags_of_text(server: Any, argv: list[bytes], flags: int) -> int:
     try:
         return flags_of_script(flags, shebang(argv[1])[0])
@@ -93,9 +98,7 @@ def _run(s: Session, argv: list[bytes], script: Script, count: int, *, read_only
     server = s.server
     may_write = prepare(s, script.flags, read_only=read_only)
     try:
-        return server.scripting.run_script(
-            script, Request(argv, ScriptCalls(s), s.proto, keys, arguments, not may_write)
-        )
+        return server.scripting.run_script(script, request_of(s, argv, keys, arguments, read_only=not may_write))
     finally:
         s.keyspace.verbatim = False
 

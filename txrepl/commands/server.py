@@ -219,5 +219,10 @@ def shutdown(s: Session, argv: list[bytes]) -> Reply:
             raise CommandError("ERR No shutdown in progress.")
         return OK
     wants_save = True if b"save" in words else False if b"nosave" in words else None
+    busy = s.server.scripting.busy_refusal()
+    if busy is not None:
+        if wants_save is not False:
+            raise busy
+        words.add(b"now")
     waits = s.server.shut_down(save=wants_save, now=b"now" in words, force=b"force" in words)
     return Blocked([], 0, kind="shutdown") if waits else NO_REPLY

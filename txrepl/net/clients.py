@@ -50,6 +50,11 @@ class Client(protocol.Protocol):
         self._running = False
         self._over_soft_since_ms = 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a request of this client is being run."""
+        return self._running
+
     # -- Twisted's side
 
     def connectionMade(self) -> None:  # noqa: N802

@@ -15,6 +15,7 @@ only parts above it in this list:
     pauses      CLIENT PAUSE, and what a failover or a shutdown holds back
     roles       primary or replica, and whose
     ending      SHUTDOWN, and the last save
+    busy        a script that takes too long
 
 The node joins them; its own are the clients, the tick, and what commands may ask of a server.
 """
@@ -36,6 +37,7 @@ from txrepl.config import Config
 from txrepl.errors import CommandError
 from txrepl.keyspace.database import CLOCK_MS
 from txrepl.node.answers import Answers
+from txrepl.node.busy import Busy
 from txrepl.node.core import Core
 from txrepl.node.delaying import Delaying
 from txrepl.node.ending import Ending
@@ -68,7 +70,7 @@ class Node(Core):
         log: called as log(level, message).
 
     Attributes:
-        following, delaying, storage, full_sync, migrating, pauses, roles, ending: the parts.
+        following, delaying, storage, full_sync, migrating, pauses, roles, ending, busy: the parts.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Node(Core):
         self.ending = Ending(self, self.pauses)
         self.failover = Failover(self.primary, self.roles, log, now)
         self.shutdown = Shutdown(self.primary, self.ending, log, now)
+        self.busy = Busy(self)
         self.keyspace.notify = self._notify
 
     def _notify(self, event_class: int, event: bytes, key: bytes, database: int) -> None:

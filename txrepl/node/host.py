@@ -39,6 +39,9 @@ class Host(Protocol):
     def migrate_now(self, migration: Migration) -> None:
         """Run a migration to its end, and nothing else meanwhile."""
 
+    def serve_others(self) -> bool:
+        """Serve the clients that are ready, from within a busy script; whether the server goes on."""
+
     def stop(self, *, save: bool, force: bool) -> None:
         """End the server."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LOAD_TIMEOUT_MS: Final = 500
 """FUNCTION LOAD only registers functions: what takes longer is ended."""
+SERVE_EVERY_MS: Final = 5
+"""While a script is busy, others are served so often at most."""
 KILLED: Final = 1
 TIMED_OUT: Final = 2
 """Why a script is to end, for Lua, which has the words."""
@@ -25,6 +27,9 @@ _LEVELS: Final = ("debug", "verbose", "notice", "warning")
 NOT_BUSY: Final = "NOTBUSY No scripts in execution right now."
 BUSY_SCRIPT: Final = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
 BUSY_FUNCTION: Final = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+FROM_PRIMARY: Final = (
+    "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed."
+)
 UNKILLABLE: Final = (
     "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script "
     "termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
@@ -64,6 +69,7 @@ class Engine:
         self._for_scripts: Machine | None = None
         self._for_functions: Machine | None = None
         self._load_began_ms: int | None = None
+        self._served_ms = 0
 
     # -- machines -----------------------------------------------------------------------------------------------
 
@@ -208,10 +214,7 @@ class Engine:
         """Called from within Lua, now and then (`scriptInterrupt`)."""
         run = self.run
         if run is None:
-            began = self._load_began_ms
-            if began is not None and self._now() - began > LOAD_TIMEOUT_MS:
-                return TIMED_OUT
-            return None
+            return self._ending()
         if not run.is_busy:
             elapsed = self._now() - run.started_ms
             if not self.busy_ms or elapsed < self.busy_ms:
@@ -220,31 +223,41 @@ class Engine:
             self._log(
                 "warning",
                 f"Slow script detected: still in execution after {elapsed} milliseconds. "
-                f"You can try killing the script using the {name} command.",
+                f"You can try killing the script using the {name} command. "
+                f"Script name is: {run.name.decode('latin-1')}.",
             )
             run.is_busy = True
             self.busy_began()
-        if not self.while_busy():
-            run.killed = True
+        now = self._now()
+        if now - self._served_ms >= SERVE_EVERY_MS:
+            self._served_ms = now
+            if not self.while_busy():
+                run.killed = True
         reason = self._ending()
-        if reason is not None:
+        if reason is not None and not run.was_ended:
+            run.was_ended = True
             self._log("warning", "Lua script killed by user with SCRIPT KILL.")
         return reason
 
     def _ending(self) -> int | None:
+        """Why what runs is to end; None if it is not."""
         run = self.run
-        return KILLED if run is not None and run.killed else None
+        if run is not None:
+            return KILLED if run.killed else None
+        began = self._load_began_ms
+        return TIMED_OUT if began is not None and self._now() - began > LOAD_TIMEOUT_MS else None
 
     def _ended(self, run: Run) -> None:
         self.run = None
         if run.is_busy:
             self.busy_ended()
 
-    @property
-    def busy(self) -> Run | None:
-        """The script that is busy, None if none is."""
+    def busy_refusal(self) -> CommandError | None:
+        """What others are told while a script is busy; None while none is."""
         run = self.run
-        return run if run is not None and run.is_busy else None
+        if run is None or not run.is_busy:
+            return None
+        return CommandError(BUSY_SCRIPT if run.is_eval else BUSY_FUNCTION)
 
     def duration_ms(self) -> int:
         """How long the running script has run."""
@@ -259,6 +272,8 @@ class Engine:
         run = self.run
         if run is None:
             raise CommandError(NOT_BUSY)
+        if run.request.from_primary:
+            raise CommandError(FROM_PRIMARY)
         if run.wrote:
             raise CommandError(UNKILLABLE)
         if is_eval and not run.is_eval:

@@ -308,8 +308,10 @@ class Machine:
                 lua.table_from(keys) if keys else None,
                 lua.table_from(arguments) if arguments else None,
             )
-        except LuaError:  # its memory is full: not in the script, which would have got the error, but behind it
+        except LuaError:  # not in the script, which would have got the error, but behind it, where its reply is made
             lua.gccollect()
+            if run.killed:
+                raise ScriptError(b"ERR Script killed by user with SCRIPT KILL...", counted=False) from None
             result = (b"failure", b"not enough memory")
         finally:
             self.run = None

@@ -52,6 +52,7 @@ class Request:
         proto: the client's protocol, 2 or 3.
         keys, arguments: KEYS and ARGV.
         read_only: the script may not write.
+        from_primary: it came in the stream of our primary: all of it is to be done.
     """
 
     argv: list[bytes]
@@ -60,6 +61,7 @@ class Request:
     keys: list[bytes]
     arguments: list[bytes]
     read_only: bool
+    from_primary: bool = False
 
 
 class Run:
@@ -76,10 +78,11 @@ class Run:
         repl: what redis.set_repl chose: the bits `REPL_AOF` and `REPL_REPLICA`.
         wrote: it has run a writing command: it cannot be ended any more.
         killed: SCRIPT KILL or FUNCTION KILL wants it ended.
+        was_ended: it has been told to end.
         is_busy: it has run longer than busy-reply-threshold.
     """
 
-    __slots__ = ("is_busy", "is_eval", "killed", "name", "repl", "request", "resp", "started_ms", "wrote")
+    __slots__ = ("is_busy", "is_eval", "killed", "name", "repl", "request", "resp", "started_ms", "was_ended", "wrote")
 
     def __init__(self, name: bytes, request: Request, started_ms: int, *, is_eval: bool) -> None:
         self.name = name
@@ -90,6 +93,7 @@ class Run:
         self.repl: int = REPL_ALL
         self.wrote: bool = False
         self.killed: bool = False
+        self.was_ended: bool = False
         self.is_busy: bool = False
 
 

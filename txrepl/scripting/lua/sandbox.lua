@@ -29,7 +29,7 @@ host.call, host.again = bare.call, bare.again
 host.interrupt, host.ending = bare.interrupt, bare.ending
 
 -- Why a script is ended, by the host's number.
-local reasons = { 'ERR Error running script, script killed', 'ERR FUNCTION LOAD timeout' }
+local reasons = { 'ERR Script killed by user with SCRIPT KILL...', 'ERR FUNCTION LOAD timeout' }
 
 -- errors -------------------------------------------------------------------------------------------------------
 
@@ -78,9 +78,10 @@ end
 
 -- interruption -------------------------------------------------------------------------------------------------
 
--- Called every so many instructions. Once the script is to end, at every line: a pcall around an endless loop would
--- catch one error, and go on.
-local function hook()
+-- Called every so many instructions. Once the script is to end, at every line of it: a pcall around an endless loop
+-- would catch one error, and go on.
+local function hook(event)
+  if event == 'line' and getinfo(2, 'S').source == INTERNAL then return end
   local reason = host.interrupt()
   if reason then
     sethook(hook, 'l', 0)
@@ -186,6 +187,17 @@ end
 function base.pcall(...)
   if select('#', ...) == 0 then bad_argument(1, 'pcall', 'value expected') end
   return text_of_error(pcall(...))
+end
+
+-- The handler of an error that ends the script runs with no hook that could end it in turn, so it must be none of the
+-- script's.
+function base.xpcall(...)
+  local count, body, handler = select('#', ...), ...
+  if count < 2 then bad_argument(2, 'xpcall', 'value expected') end
+  return xpcall(body, function(err)
+    if host.ending() then return err end
+    return handler(err)
+  end)
 end
 
 -- Bytecode is never read: what it does is not checked by anything.
@@ -510,7 +522,7 @@ for name, item in next, cjson do own_cjson[name] = item end
 
 local globals = {
   _VERSION = 'Lua 5.1', assert = assert, error = error, gcinfo = gcinfo, ipairs = ipairs, rawequal = rawequal,
-  select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall,
+  select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
 }
 for name, item in next, base do globals[name] = item end
 globals.string = protect(own_string)
