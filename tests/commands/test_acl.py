@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from tests.commands.test_server_families import Client, World, error
 from txrepl.commands.access.checks import Reason, check
@@ -12,11 +15,19 @@ from txrepl.commands.access.loading import Declared, UserLinesError, file_text, 
 from txrepl.commands.access.record import Record
 from txrepl.commands.access.rules import RuleError, UnmatchedError, merge_selectors
 from txrepl.commands.access.users import User, Users
+from txrepl.commands.acl import user_lines
 from txrepl.commands.registry import build_table
 from txrepl.commands.session import RESTRICTED, SLOW_PATH
+from txrepl.config import Config
+from txrepl.config.quoting import quote_word, split_words, to_bytes
 
 TABLE = build_table()
 HASH = hashlib.sha256(b"pw").hexdigest()
+
+
+def quoted_pattern(pattern: bytes) -> bytes:
+    """A key pattern as a rule inside parentheses."""
+    return quote_word(b"~" + pattern).encode()
 
 
 def new_users(warnings: list[str] | None = None) -> Users:
@@ -431,6 +442,33 @@ def test_an_acl_file_makes_the_users_that_it_was_made_of() -> None:
     again = new_users()
     gone = again.replace_all(users_of_file(again, text + b"\n \r\n", "users.acl"))
     assert gone == [] and file_text(again) == text
+
+
+_AWKWARD = st.text("ab*()\"'\\|#~é\xff", max_size=5).map(lambda text: text.encode("latin-1"))
+_AWKWARD_RULES = st.one_of(
+    st.builds(b"%b%b".__mod__, st.tuples(st.sampled_from([b"~", b"%R~", b"&", b"+select|"]), _AWKWARD)),
+    st.builds(b"(%b %b)".__mod__, st.tuples(st.sampled_from([b"~x", b"+get"]), _AWKWARD.map(quoted_pattern))),
+)
+
+
+@given(_AWKWARD.filter(bool), st.lists(_AWKWARD_RULES, max_size=4))
+def test_users_of_any_letters_come_back_from_both_kinds_of_files(name: bytes, rules: list[bytes]) -> None:
+    """Quotes and parentheses in names and patterns keep no server from starting."""
+    users = new_users()
+    try:
+        staged = users.staged(name, rules)
+    except RuleError:
+        assume(False)  # an empty first argument
+    users.add(staged)
+    by_file, by_lines, declared = new_users(), new_users(), Declared()
+    by_file.replace_all(users_of_file(by_file, file_text(users), "f"))
+    assert file_text(by_file) == file_text(users)
+    for line in user_lines(SimpleNamespace(users=users, config=Config())):
+        words = split_words(to_bytes(line))
+        assert words is not None
+        declared.add(by_lines, words)
+    declared.apply(by_lines)
+    assert [user.shown() for user in (by_lines.find(name), users.find(name)) if user] == [staged.shown()] * 2
 
 
 def test_a_file_without_the_default_user_gives_it_back_its_first_rights() -> None:

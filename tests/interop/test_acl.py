@@ -176,6 +176,15 @@ def test_the_subcommands_answer_the_same(pair: tuple[Side, Side]) -> None:
     assert ours.say("ACL HELP")[0] == theirs.say("ACL HELP")[0]
 
 
+def test_categories_hold_the_same_commands(pair: tuple[Side, Side]) -> None:
+    """Of the commands that both servers have; WAIT is a blocking one since 7.2."""
+    ours, theirs = pair
+    both = _arities(ours).keys() & _arities(theirs).keys()
+    for category in ours.say("ACL CAT"):
+        mine, live = (both & set(side.say(f"ACL CAT {category}")) for side in pair)
+        assert mine - {"wait"} == live - {"wait"}, category
+
+
 def test_wrong_rules_are_refused_in_the_same_words(pair: tuple[Side, Side]) -> None:
     """And the user stays as it was."""
     same(

@@ -16,7 +16,7 @@ from txrepl.commands.help import help_reply
 from txrepl.commands.session import Server, Session
 from txrepl.commands.table import Family
 from txrepl.config import overwrite_file
-from txrepl.config.quoting import to_text
+from txrepl.config.quoting import quote_word, split_words, to_text
 from txrepl.errors import CommandError
 from txrepl.resp.replies import OK, Reply, SetReply
 
@@ -137,7 +137,13 @@ def user_lines(server: Server) -> list[str]:
     """What follows `user` on the lines that CONFIG REWRITE writes; none where there is an ACL file for it."""
     if server.config.get_str("aclfile"):
         return []
-    return [to_text(b"%b %b" % (user.name, user.shown())) for user in server.users.all()]
+    return [_config_line(user) for user in server.users.all()]
+
+
+def _config_line(user: User) -> str:
+    """What follows `user` in a configuration file, words in quotes where they must be."""
+    words = (user.name, *user.shown().split(b" "))
+    return " ".join(to_text(word) if split_words(word) == [word] else quote_word(word) for word in words)
 
 
 @family.command("acl users", 2, _ADMIN, since="6.0.0", summary="Names all users.", complexity=_OF_USERS)

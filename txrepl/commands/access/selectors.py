@@ -22,6 +22,7 @@ from txrepl.commands.access.rules import (
 )
 from txrepl.commands.categories import CATEGORIES, categories
 from txrepl.commands.table import Command, CommandTable
+from txrepl.config.quoting import quote_word, split_words
 from txrepl.keyspace.glob import compile_glob
 
 READ: Final = 1
@@ -287,6 +288,10 @@ class Selector:
             channels = b"resetchannels " + channels if channels else b"resetchannels"
         return b" ".join(part for part in (keys, channels, self.shown_commands()) if part)
 
+    def shown_in_parentheses(self) -> bytes:
+        """The selector as one rule; a word that quotes or a parenthesis would change stands in quotes."""
+        return b"(" + b" ".join(map(_in_parentheses, self.shown().split(b" "))) + b")"
+
 
 _WHOLE: Final[dict[bytes, Callable[[Selector], None]]] = {
     b"allkeys": Selector.allow_all_keys,
@@ -300,6 +305,12 @@ _WHOLE: Final[dict[bytes, Callable[[Selector], None]]] = {
     b"nocommands": Selector.deny_all_commands,
     b"-@all": Selector.deny_all_commands,
 }
+
+
+def _in_parentheses(word: bytes) -> bytes:
+    if split_words(word) == [word] and not word.endswith(b")"):
+        return word
+    return quote_word(word).replace(")", r"\x29").encode()
 
 
 def matches_channel(patterns: dict[bytes, None], channel: bytes, *, is_pattern: bool) -> bool:

@@ -217,7 +217,7 @@ class User:
                 *self.flags(),
                 *(b"#" + password for password in self.passwords),
                 root.shown(),
-                *(b"(" + selector.shown() + b")" for selector in others),
+                *(selector.shown_in_parentheses() for selector in others),
             )
         )
 
