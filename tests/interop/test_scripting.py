@@ -436,3 +436,218 @@ def test_errors_are_counted_once(fresh: tuple[RawClient, RawClient]) -> None:
         commands = re.findall(rb"cmdstat_(eval|lpush):calls=(\d+).*,(rejected_calls=\d+,failed_calls=\d+)", text)
         counts.append((errors, sorted(commands)))
     assert counts[1] == counts[0]
+
+
+# -- functions --------------------------------------------------------------------------------------------------
+
+
+def library(name: str, code: str) -> tuple[str, ...]:
+    """FUNCTION LOAD of a library."""
+    return ("FUNCTION", "LOAD", f"#!lua name={name}\n{code}")
+
+
+def function(name: str, body: str) -> str:
+    """A line that registers a function."""
+    return f"redis.register_function('{name}', function(keys, args) {body} end)\n"
+
+
+def named(arguments: str) -> tuple[str, ...]:
+    """FUNCTION LOAD of a library that registers by named arguments."""
+    return library("a", f"redis.register_function{{{arguments}}}")
+
+
+CALLBACK = "callback=function(k, a) return {k, a} end"
+SEVERAL = (
+    ("g", "x=1"),
+    ("h", "return nosuch"),
+    ("i", "error('boom')"),
+    ("j", "return redis.call('nosuch')"),
+    ("k", "return KEYS"),
+    ("m", "return redis.register_function('z', function() end)"),
+    ("n", "return {#keys, #args, type(cjson), tostring(redis.breakpoint)}"),
+    ("o", "local function f() return redis.call('get') end\n return f()"),
+    ("p", "return redis.setresp(3)"),
+    ("q", "return {redis.call('get', 'k'), redis.sha1hex(''), math.random(1, 1)}"),
+)
+FUNCTIONS: list[tuple[str, ...]] = [
+    ("FUNCTION", "LOAD", "#!lua"),
+    ("FUNCTION", "LOAD", "#!lua\n"),
+    ("FUNCTION", "LOAD", "#!lua name=\nx"),
+    ("FUNCTION", "LOAD", "#!lua name=a-b\nx"),
+    ("FUNCTION", "LOAD", "#!lua name=a name=b\nx"),
+    ("FUNCTION", "LOAD", "#!lua nam=a\nx"),
+    ("FUNCTION", "LOAD", '#!lua name="a\nx'),
+    ("FUNCTION", "LOAD", "#!foo name=a\nx"),
+    ("FUNCTION", "LOAD", "lua name=a\n"),
+    ("FUNCTION", "LOAD", "later", "x"),
+    ("FUNCTION", "LOAD"),
+    library("a", "return 1"),
+    library("a", "x ="),
+    library("a", "foo()"),
+    library("a", "redis.call('ping')"),
+    library("a", "x=1"),
+    library("a", "function f() end"),
+    library("a", "local x=tonumber('1')"),
+    library("a", "redis.foo=1"),
+    library("a", "redis.log(redis.LOG_WARNING)"),
+    library("a", "redis.register_function()"),
+    library("a", "redis.register_function('x')"),
+    library("a", "redis.register_function('x', 1)"),
+    library("a", "redis.register_function(1, function() end)"),
+    library("a", "redis.register_function({}, function() end)"),
+    library("a", "redis.register_function('x', function() end, 3)"),
+    library("a", "redis.register_function('bad-name', function() end)"),
+    named(""),
+    named("function_name='x'"),
+    named(CALLBACK),
+    named("function_name={}, " + CALLBACK),
+    named("function_name='x', callback=1"),
+    named("function_name='x', flags='x', " + CALLBACK),
+    named("function_name='x', flags={'x'}, " + CALLBACK),
+    named("function_name='x', flags={{}}, " + CALLBACK),
+    named("function_name='x', foo=1, " + CALLBACK),
+    named("function_name='x', description={}, " + CALLBACK),
+    library("a", function("x", "return 1") + function("x", "return 2")),
+    named("FUNCTION_NAME='x', flags={'no-writes', 'allow-stale'}, description='d', " + CALLBACK),
+    ("FUNCTION", "LIST"),
+    ("FUNCTION", "LIST", "WITHCODE"),
+    ("FUNCTION", "LIST", "LIBRARYNAME", "A*", "WITHCODE"),
+    ("FUNCTION", "LIST", "LIBRARYNAME", "b"),
+    ("FUNCTION", "LIST", "LIBRARYNAME"),
+    ("FUNCTION", "LIST", "WITHCODE", "WITHCODE"),
+    ("FCALL", "x", "1", "k", "a", "b"),
+    ("FCALL", "x", "2", "k"),
+    ("FCALL", "x", "-1", "k"),
+    ("FCALL", "x", "y", "k"),
+    ("FCALL", "X", "0"),
+    ("FCALL_RO", "x", "0"),
+    library("a", function("x", "return 1")),
+    library("b", function("x", "return 1")),
+    ("FUNCTION", "LOAD", "REPLACE", "#!lua name=a\n" + function("w", "return redis.call('set', keys[1], args[1])")),
+    ("FCALL", "x", "0"),
+    ("FCALL", "w", "1", "k", "v"),
+    ("FCALL_RO", "w", "1", "k", "v"),
+    ("FUNCTION", "LOAD", "REPLACE", "#!lua name=a\nfoo("),
+    ("FCALL", "w", "1", "k", "v2"),
+    library("b", function("w", "return 1")),
+    library("b", "local n=0\n" + function("count", "n=n+1 return n")),
+    ("FCALL", "count", "0"),
+    ("FCALL", "count", "0"),
+    library("c", "".join(function(*one) for one in SEVERAL)),
+    *(("FCALL", name, "0") for name, _ in SEVERAL),
+    library("d", "redis.register_function{function_name='ro', flags={'no-writes'}, callback=function() "
+            "return redis.call('set', 'a', 'b') end}"),
+    ("FCALL", "ro", "0"),
+    ("EVAL", "return redis.register_function", "0"),
+    ("EVAL", "return redis.call('fcall', 'w', 1, 'k', 'v')", "0"),
+    ("FUNCTION", "DELETE", "c"),
+    ("FUNCTION", "DELETE", "c"),
+    ("FCALL", "g", "0"),
+    ("FUNCTION", "STATS"),
+    ("FUNCTION", "KILL"),
+    ("FUNCTION", "FLUSH", "x"),
+    ("FUNCTION", "FLUSH", "SYNC", "x"),
+    ("FUNCTION", "RESTORE", "x"),
+    ("FUNCTION", "RESTORE", "x", "y"),
+    ("FUNCTION", "RESTORE", "x", "APPEND", "y"),
+    ("FUNCTION", "NOSUCH"),
+    ("FUNCTION", "FLUSH", "ASYNC"),
+    ("FUNCTION", "STATS"),
+    library("q", "while true do end"),
+    ("MULTI",),
+    library("m", function("mm", "return 5")),
+    ("FCALL", "mm", "0"),
+    ("FUNCTION", "DELETE", "m"),
+    ("FCALL", "mm", "0"),
+    ("EXEC",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_functions_answer_byte_for_byte_as_redis(fresh: tuple[RawClient, RawClient], proto: int) -> None:
+    """Libraries loaded, refused, replaced, listed and removed, and their functions called."""
+    theirs, ours = fresh
+    for client in fresh:
+        client.execute("HELLO", proto)
+    wrong = []
+    for words in FUNCTIONS:
+        expected, found = theirs.raw_command(*words), ours.raw_command(*words)
+        if expected != found:
+            wrong.append(f"{words}\n  redis {expected!r}\n  ours  {found!r}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+ONE, TWO = library("one", function("f1", "return 1"))[2], library("two", function("f2", "return 2"))[2]
+
+
+def names(client: RawClient) -> list[bytes]:
+    """The names of the libraries."""
+    return sorted(entry[1] for entry in client.command("FUNCTION", "LIST"))
+
+
+def test_dumps_of_libraries_are_restored_in_both_directions(fresh: tuple[RawClient, RawClient]) -> None:
+    """What FUNCTION DUMP gives here, Redis restores, and the other way; a collision changes nothing."""
+    for giver, taker in (fresh, fresh[::-1]):
+        for client in fresh:
+            client.command("FUNCTION", "FLUSH")
+        giver.command("FUNCTION", "LOAD", ONE)
+        one = giver.command("FUNCTION", "DUMP")
+        giver.command("FUNCTION", "LOAD", TWO)
+        both = giver.command("FUNCTION", "DUMP")
+        assert taker.command("FUNCTION", "RESTORE", one) == "OK"
+        assert taker.command("FCALL", "f1", 0) == 1
+        assert taker.raw_command("FUNCTION", "RESTORE", both) == b"-ERR Library one already exists\r\n"
+        assert names(taker) == [b"one"]
+        assert taker.command("FUNCTION", "RESTORE", both, "REPLACE") == "OK"
+        assert (names(taker), taker.command("FCALL", "f2", 0)) == ([b"one", b"two"], 2)
+        assert taker.command("FUNCTION", "RESTORE", one, "FLUSH") == "OK"
+        assert names(taker) == [b"one"]
+        taker.command("FUNCTION", "FLUSH")
+        taker.command("FUNCTION", "LOAD", library("other", function("f1", "return 9"))[2])
+        assert taker.raw_command("FUNCTION", "RESTORE", both) == b"-ERR Function f1 already exists\r\n"
+        assert (names(taker), taker.command("FCALL", "f1", 0)) == ([b"other"], 9)
+
+
+FUNCTION_WRITES: list[tuple[Any, ...]] = [
+    ("FUNCTION", "LOAD", ONE),
+    ("FUNCTION", "LOAD", library("w", function("w", "redis.call('set', 'x', 1) redis.call('set', 'y', 2)"))[2]),
+    ("FCALL", "w", 0),
+    ("FUNCTION", "LOAD", "REPLACE", library("one", function("f1", "return 11"))[2]),
+    ("FUNCTION", "DELETE", "w"),
+    ("FUNCTION", "LOAD", "broken"),
+]
+
+
+@pytest.mark.parametrize(("above", "below"), [("redis70", "txrepl"), ("txrepl", "redis70"), ("valkey9", "txrepl")])
+def test_libraries_travel_by_full_sync_and_by_the_stream(above: str, below: str) -> None:
+    """A replica has those of the snapshot, follows every change of them, and runs what only reads."""
+    with start(above) as primary, primary.connect() as client:
+        client.command("FUNCTION", "LOAD", TWO)
+        with start(below, replicaof=("127.0.0.1", primary.port)) as replica, replica.connect() as reader:
+            wait_until(lambda: replica.info("replication")["master_link_status"] == "up", 20, "the link is up")
+            assert names(reader) == [b"two"]
+            for words in FUNCTION_WRITES:
+                client.execute(*words)
+            wait_until(lambda: names(reader) == [b"one", b"two"], 10, "the libraries are the same")
+            wait_until(lambda: reader.command("MGET", "x", "y") == [b"1", b"2"], 10, "so are the data")
+            assert reader.raw_command("FCALL", "f1", 0).startswith(b"-READONLY")
+            assert reader.raw_command("FCALL_RO", "f1", 0).startswith(b"-READONLY")
+            client.command("FUNCTION", "FLUSH")
+            wait_until(lambda: names(reader) == [], 10, "they are gone")
+            assert "CRITICAL" not in replica.log_text()
+
+
+def test_libraries_outlive_a_restart_and_a_reload(ours: RealServer) -> None:
+    """They are in the dump file, and work when they are loaded from it; INFO counts them."""
+    with ours.connect() as client:
+        client.command("FUNCTION", "FLUSH")
+        client.command("FUNCTION", "LOAD", ONE)
+        client.command("FUNCTION", "LOAD", TWO)
+        client.command("DEBUG", "RELOAD")
+        assert names(client) == [b"one", b"two"]
+        assert client.command("FCALL", "f2", 0) == 2
+    memory = ours.info("memory")
+    assert (memory["number_of_libraries"], memory["number_of_functions"]) == ("2", "2")
+    assert int(memory["used_memory_vm_functions"]) > 0
+    ours.command("FUNCTION", "FLUSH")
+    assert ours.info("memory")["number_of_functions"] == "0"

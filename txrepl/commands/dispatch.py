@@ -610,13 +610,13 @@ class Dispatcher:
             self.monitors.tell(monitor_line(command.shown(argv), session.db.number, "lua", keyspace.now_ms))
         return reply
 
-    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
-        """Why the server's state forbids a script to run a command; None if it does not."""
+    def script_refusal(self, session: Session, flags: int) -> CommandError | None:
+        """Why the server's state forbids a script to run a command of such flags; None if it does not."""
         if not self.gate or session.flags & PRIMARY:
             return None
-        if self.link_is_stale and not command.flags & STALE:
+        if self.link_is_stale and not flags & STALE:
             return CommandError("ERR Can not execute the command on a stale replica")
-        return self._write_refusal(command.flags) if command.flags & WRITE else None
+        return self._write_refusal(flags) if flags & WRITE else None
 
     def _lost_right(self, session: Session, command: Command, argv: list[bytes]) -> CommandError | None:
         """Why a queued command may not be run any more: the rules are others than when it was queued."""

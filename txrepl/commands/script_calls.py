@@ -83,7 +83,7 @@ class ScriptCalls:
                 return CommandError(b"ERR ACL failure in script: " + denial.text())
         if flags & WRITE and run.request.read_only:
             return CommandError(NO_WRITES)
-        return self._server.script_refusal(session, command)
+        return self._server.script_refusal(session, flags)
 
     def may_run(self, argv: list[bytes]) -> bool | None:
         """redis.acl_check_cmd."""

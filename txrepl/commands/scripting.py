@@ -21,11 +21,6 @@ family = Family("scripting")
 
 _COMPLEXITY: Final = "Depends on the script that is executed."
 NO_SCRIPT: Final = "NOSCRIPT No matching script. Please use EVAL."
-STALE_SCRIPT: Final = (
-    "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on "
-    "the script."
-)
-WRITES_ON_REPLICA: Final = "ERR Can not run script with write flag on readonly replica"
 WRITES_BY_RO: Final = "ERR Can not execute a script with write flag using *_ro command."
 _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
@@ -71,8 +66,8 @@ def prepare(s: Session, flags: int, *, read_only: bool) -> bool:
         return not read_only
     if flags & NO_WRITES:
         return False
-    if read_only:
-        raise CommandError(WRITES_BY_RO)
+    if read_only:  # its command promises not to write, so that nothing has looked whether it might
+        raise s.server.script_refusal(s, flags_of_script(0, flags)) or CommandError(WRITES_BY_RO)
     return True
 
 

@@ -235,8 +235,8 @@ class Server(Protocol):
     def call_inside(self, session: Session, command: Command, argv: list[bytes]) -> Reply:
         """Run a command of a script, with its effects kept until the script ends; its reply, which may be an error."""
 
-    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
-        """Why the server's state forbids a script to run a command; None if it does not."""
+    def script_refusal(self, session: Session, flags: int) -> CommandError | None:
+        """Why the server's state forbids a script to run a command of such flags; None if it does not."""
 
     def unblock(self, session: Session, reply: Reply) -> None:
         """Answer a blocked session and let it go on."""

@@ -167,9 +167,9 @@ class Node(Core):
         """Run a command of a script; its reply, which may be an error."""
         return self.dispatcher.call_inside(session, command, argv)
 
-    def script_refusal(self, session: Session, command: Command) -> CommandError | None:
-        """Why the server's state forbids a script to run a command; None if it does not."""
-        return self.dispatcher.script_refusal(session, command)
+    def script_refusal(self, session: Session, flags: int) -> CommandError | None:
+        """Why the server's state forbids a script to run a command of such flags; None if it does not."""
+        return self.dispatcher.script_refusal(session, flags)
 
     def unblock(self, session: Session, reply: Reply) -> None:
         """Answer a blocked session and let it go on."""

@@ -348,7 +348,7 @@ class Machine:
             problem: bytes | None = self._entry[b"load_library"](program)
         except LuaError:
             self._lua.gccollect()
-            problem = b"not enough memory"
+            problem = b"ERR not enough memory"
         self._after_run()
         return problem
 

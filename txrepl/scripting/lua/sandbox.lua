@@ -781,19 +781,14 @@ function load_redis.register_function(...)
   if problem then error(error_table('ERR ' .. problem), 0) end
 end
 
-function redis.register_function()
-  error(error_table('ERR redis.register_function can only be called on FUNCTION LOAD command'), 0)
-end
-if not for_functions then redis.register_function = nil end
-
 -- Run a library's code: nil, or the problem.
 function entry.load_library(chunk)
   show(load_globals)
   local ok, problem = pcall(chunk)
   show(globals)
   if ok then return nil end
-  if type(problem) == 'table' then problem = rawget(problem, 'err') end
-  return tostring(problem)
+  if type(problem) == 'table' then return tostring(rawget(problem, 'err')) end
+  return 'ERR ' .. tostring(problem)
 end
 
 function entry.callback(number)
