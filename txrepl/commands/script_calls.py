@@ -37,6 +37,7 @@ class ScriptCalls:
         self._session = session = client.server.script_session
         session.db = client.db
         session.user = client.user
+        session.address, session.name = client.address, client.name  # for the slow log
         session.flags = DENY_BLOCKING | client.flags & _INHERITED
 
     def call(self, argv: list[bytes]) -> Reply:

@@ -295,7 +295,6 @@ SYNTAXES: Final[dict[str, str]] = {
     "script|exists": "sha1*",
     "script|flush": "[flush-type@6.2.0(ASYNC | SYNC)]",
     "script|load": "script",
-    "script|show": "sha1",
     "sdiff": "key#0*",
     "sdiffstore": "destination#0 key#1*",
     "select": "index:integer",
