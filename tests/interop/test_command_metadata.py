@@ -118,9 +118,9 @@ NEWER: dict[str, set[str]] = {
     "redis70": {
         *("client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"),
         *_FIELD_DEADLINES,
-        *("delex", "delifeq", "digest", "msetex"),
+        *("delex", "delifeq", "digest", "msetex", "xackdel", "xdelex"),
     },
-    "valkey9": {"delex", "digest"},
+    "valkey9": {"delex", "digest", "xackdel", "xdelex"},
 }
 """Commands of ours that the live server does not have."""
 
@@ -183,7 +183,7 @@ _CLEARER = "the same arguments, told otherwise since 7.2"
 
 ARGUMENTS_OTHERWISE: dict[str, dict[str, str]] = {
     "redis70": {
-        **dict.fromkeys(("client|list", "client|kill", "set", "bitop", "zrank", "zrevrank"), _MORE),
+        **dict.fromkeys(("client|list", "client|kill", "set", "bitop", "xadd", "xtrim", "zrank", "zrevrank"), _MORE),
         **dict.fromkeys(
             (
                 "config|get",
@@ -216,7 +216,7 @@ ARGUMENTS_OTHERWISE: dict[str, dict[str, str]] = {
             ),
             "options that Redis 7.2 does not have",
         ),
-        **dict.fromkeys(("set", "bitop"), "options of Redis 8"),
+        **dict.fromkeys(("set", "bitop", "xadd", "xtrim"), "options of Redis 8"),
         "module|loadex": _CLEARER,
     },
 }

@@ -46,6 +46,7 @@ from txrepl.commands import (
     streams_groups,
     streams_info,
     streams_reads,
+    streams_references,
     strings,
     transactions,
     zset_algebra,
@@ -103,6 +104,7 @@ FAMILIES: tuple[Family, ...] = tuple(
         streams_groups,
         streams_claims,
         streams_info,
+        streams_references,
         scripting,
         functions,
     )

@@ -21,6 +21,15 @@ from txrepl.commands.streams_arguments import (
     open_id,
     strict_id,
 )
+from txrepl.commands.streams_references import (
+    ACKED,
+    KEEPREF,
+    POLICIES,
+    is_needed,
+    propagate_deleted,
+    propagate_released,
+    release_everywhere,
+)
 from txrepl.commands.table import Family, KeySpec, key_at
 from txrepl.errors import NO_SUCH_KEY, SYNTAX, CommandError
 from txrepl.keyspace.streams import FIRST_ID, LAST_ID, MOST_NODE_BYTES, StreamId, StreamValue
@@ -47,9 +56,25 @@ class _Trimming:
         approximately: only whole nodes are dropped.
         limit: how many entries may be deleted, 0 = any number.
         argument: the position of the length or id in the command.
+        policy: KEEPREF, DELREF or ACKED, lower case; empty without.
+        policy_at: its position in the command.
+        released: what the trimming took out of groups (DELREF), by group.
+        picks: entries are deleted one by one (ACKED where there are groups): no trimming of another server does that.
+        picked: those entries.
     """
 
-    __slots__ = ("approximately", "argument", "first", "length", "limit")
+    __slots__ = (
+        "approximately",
+        "argument",
+        "first",
+        "length",
+        "limit",
+        "picked",
+        "picks",
+        "policy",
+        "policy_at",
+        "released",
+    )
 
     def __init__(self) -> None:
         self.length: int | None = None
@@ -57,6 +82,19 @@ class _Trimming:
         self.approximately: bool = False
         self.limit: int = 0
         self.argument: int = 0
+        self.policy: bytes = b""
+        self.policy_at: int = 0
+        self.released: dict[bytes, list[StreamId]] = {}
+        self.picks: bool = False
+        self.picked: list[StreamId] = []
+
+    def set_policy(self, policy: bytes, at: int) -> int:
+        """Read KEEPREF, DELREF or ACKED, which stands at `at`; returns the position behind."""
+        if self.policy:
+            raise CommandError(SYNTAX)
+        self.policy = policy
+        self.policy_at = at
+        return at + 1
 
     def parse(self, argv: list[bytes], at: int, option: bytes) -> int:
         """Read MAXLEN or MINID, which stands at `at`; returns the position behind."""
@@ -96,18 +134,53 @@ class _Trimming:
 
     def run(self, stream: StreamValue) -> int:
         """Trim; returns how many entries were deleted."""
+        if not self.argument:
+            return 0
+        if not stream.groups or self.policy in (b"", KEEPREF):
+            return self._trim(stream)
+        if self.policy == ACKED:
+            return self._pick(stream)
+        pending = {entry_id for group in stream.groups.values() for entry_id in group.pending if entry_id in stream}
+        deleted = self._trim(stream)
+        gone = sorted(entry_id for entry_id in pending if entry_id not in stream) if deleted else []
+        self.released = release_everywhere(stream, gone)
+        return deleted
+
+    def _pick(self, stream: StreamValue) -> int:
+        """Delete what no group needs of what is to be trimmed, exactly whatever was allowed."""
+        self.picks = True
+        excess = stream.length if self.length is None else stream.length - self.length
+        most = min(excess, self.limit) if self.limit else excess
+        for entry_id in stream.ids():
+            if len(self.picked) >= most or (self.length is None and entry_id >= self.first):
+                break
+            if not is_needed(stream, entry_id):
+                self.picked.append(entry_id)
+        for entry_id in self.picked:
+            stream.discard(entry_id)
+        return len(self.picked)
+
+    def _trim(self, stream: StreamValue) -> int:
         if self.length is None:
             return stream.trim_before(self.first, approximately=self.approximately, limit=self.limit)
         return stream.trim_to(self.length, approximately=self.approximately, limit=self.limit)
 
+    @property
+    def says_less(self) -> bool:
+        """Whether the words of the command do not say to every server what was done."""
+        return self.approximately or bool(self.policy)
+
     def rewrite(self, words: list[bytes], stream: StreamValue) -> None:
-        """Make the words of the command say exactly what was left."""
-        words[self.argument - 1] = b"="
-        if self.length is None:
-            # The id of the first entry that the first node ever had: a deleted one counts (`streamGetEdgeID`).
-            words[self.argument] = id_text(stream.nodes[0].master if stream.nodes else LAST_ID)
-        else:
-            words[self.argument] = b"%d" % stream.length
+        """Make the words of the command say exactly what was left, as every server understands it."""
+        if self.approximately:
+            words[self.argument - 1] = b"="
+            if self.length is None:
+                # The id of the first entry that the first node ever had: a deleted one counts (`streamGetEdgeID`).
+                words[self.argument] = id_text(stream.nodes[0].master if stream.nodes else LAST_ID)
+            else:
+                words[self.argument] = b"%d" % stream.length
+        if self.policy:
+            del words[self.policy_at]
 
 
 def _limit(text: bytes) -> int:
@@ -128,12 +201,15 @@ def _limit(text: bytes) -> int:
     tips=("nondeterministic_output",),
 )
 def xtrim(s: Session, argv: list[bytes]) -> Reply:
-    """XTRIM key MAXLEN|MINID [=|~] threshold [LIMIT count]"""
+    """XTRIM key MAXLEN|MINID [=|~] threshold [LIMIT count] [KEEPREF|DELREF|ACKED]"""
     trimming = _Trimming()
     limit: int | None = None
     at = 2
     while at < len(argv):
         option = argv[at].lower()
+        if option in POLICIES:
+            at = trimming.set_policy(option, at)
+            continue
         if at + 1 == len(argv):
             raise CommandError(SYNTAX)
         if option in (b"maxlen", b"minid"):
@@ -152,7 +228,10 @@ def xtrim(s: Session, argv: list[bytes]) -> Reply:
     deleted = trimming.run(stream)
     if deleted:
         s.db.changed(argv[1], STREAM, b"xtrim", deleted)
-        if trimming.approximately:
+        propagate_released(s, argv[1], trimming.released)
+        if trimming.picks:
+            propagate_deleted(s, argv[1], trimming.picked)
+        elif trimming.says_less:
             words = argv.copy()
             trimming.rewrite(words, stream)
             s.propagate(*words)
@@ -213,6 +292,9 @@ class _Addition:
             elif option == b"limit" and at < last:
                 limit = _limit(argv[at + 1])
                 at += 2
+            elif option in POLICIES:
+                self.trimming = self.trimming or _Trimming()
+                at = self.trimming.set_policy(option, at)
             elif option == b"nomkstream":
                 self.make = False
                 at += 1
@@ -239,7 +321,7 @@ class _Addition:
     tips=("nondeterministic_output",),
 )
 def xadd(s: Session, argv: list[bytes]) -> Reply:
-    """XADD key [NOMKSTREAM] [MAXLEN|MINID [=|~] threshold [LIMIT count]] *|id field value [field value …]"""
+    """XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [MAXLEN|MINID [=|~] threshold [LIMIT count]] *|id field value …"""
     addition = _Addition(s, argv)
     db = s.db
     key = argv[1]
@@ -270,11 +352,15 @@ def _trim_and_rewrite(s: Session, argv: list[bytes], stream: StreamValue, additi
     trimming, wanted = addition.trimming, addition.wanted
     if trimming is not None and trimming.run(stream):
         s.db.notify(STREAM, b"xtrim", argv[1])
-    is_vague = trimming is not None and trimming.approximately
-    if is_vague or wanted is None or wanted[1] is None:
+    is_vague = trimming is not None and trimming.says_less
+    if trimming is not None and trimming.picks:
+        s.propagate(b"XADD", argv[1], made, *argv[addition.at + 1 :])
+        propagate_deleted(s, argv[1], trimming.picked)
+    elif is_vague or wanted is None or wanted[1] is None:
         words = argv.copy()
         words[addition.at] = made
         if trimming is not None and is_vague:
+            propagate_released(s, argv[1], trimming.released)
             trimming.rewrite(words, stream)
         s.propagate(*words)
 

@@ -349,9 +349,9 @@ SYNTAXES: Final[dict[str, str]] = {
     "watch": "key#0*",
     "xack": "key#0 group id*",
     "xadd": (
-        "key#0 [NOMKSTREAM@6.2.0] [trim{strategy(MAXLEN | MINID@6.2.0) [operator('='=equal | "
-        "'~'=approximately)] threshold [LIMIT count:integer@6.2.0]}] id-selector('*'=auto-id | id) "
-        "data{field value}*"
+        "key#0 [NOMKSTREAM@6.2.0] [condition@8.2.0(KEEPREF | DELREF | ACKED)] [trim{strategy(MAXLEN | MINID@6.2.0) "
+        "[operator('='=equal | '~'=approximately)] threshold [LIMIT count:integer@6.2.0]}] "
+        "id-selector('*'=auto-id | id) data{field value}*"
     ),
     "xautoclaim": "key#0 group consumer min-idle-time start [COUNT count:integer] [JUSTID]",
     "xclaim": (
@@ -381,8 +381,10 @@ SYNTAXES: Final[dict[str, str]] = {
     "xsetid": "key#0 last-id [ENTRIESADDED entries-added:integer@7.0.0] [MAXDELETEDID max-deleted-id@7.0.0]",
     "xtrim": (
         "key#0 trim{strategy(MAXLEN | MINID@6.2.0) [operator('='=equal | '~'=approximately)] threshold "
-        "[LIMIT count:integer@6.2.0]}"
+        "[LIMIT count:integer@6.2.0] [condition@8.2.0(KEEPREF | DELREF | ACKED)]}"
     ),
+    "xackdel": "key#0 group [condition(KEEPREF | DELREF | ACKED)] ids{IDS numids:integer id*}",
+    "xdelex": "key#0 [condition(KEEPREF | DELREF | ACKED)] ids{IDS numids:integer id*}",
     "zadd": (
         "key#0 [condition@3.0.2(NX | XX)] [comparison@6.2.0(GT | LT)] [CH=change@3.0.2] "
         "[INCR=increment@3.0.2] data{score:double member}*"
