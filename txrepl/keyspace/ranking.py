@@ -190,6 +190,13 @@ class Ranking:
 
     def take(self, start: int, stop: int) -> list[Scored]:
         """Remove the ranks start..stop-1 and return them."""
+        if stop - start == 1 and 0 <= start < self._size:
+            at, place = self._at_rank(start)
+            one = self._scores[at][place], self.members[at][place]
+            self._cut(at, place, place + 1)
+            self._counted(at, -1)
+            self._join(at)
+            return [one]
         taken = self.span(start, stop)
         left = len(taken)
         at, place = self._at_rank(start) if taken else (0, 0)

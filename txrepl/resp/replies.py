@@ -26,6 +26,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import Final
 
 from txrepl.errors import CommandError
@@ -135,6 +136,7 @@ NO_REPLY: Final = NoReply()
 OK: Final = "OK"
 QUEUED: Final = "QUEUED"
 
+_bulk_head: Final = [b"$%d\r\n" % n for n in range(1024)].__getitem__
 _INTEGERS: Final[list[bytes]] = [b":%d\r\n" % n for n in range(1024)]
 
 
@@ -230,6 +232,13 @@ def _encode_collection(
     if proto == 3:
         mark = b"~" if isinstance(reply, SetReply) else b">" if isinstance(reply, Push) else b"*"
     out.append(b"%b%d\r\n" % (mark, len(reply)))
+    try:
+        # Short texts and nothing else, the common case: no step of it is interpreted. Anything else cannot be joined.
+        heads = map(_bulk_head, map(len, reply))  # type: ignore[arg-type]
+        out.append(b"".join(chain.from_iterable(zip(heads, reply, repeat(b"\r\n")))))  # type: ignore[arg-type]
+        return
+    except (TypeError, IndexError):
+        pass
     for item in reply:
         if type(item) is bytes:
             out.append(b"$%d\r\n%b\r\n" % (len(item), item))
