@@ -116,7 +116,7 @@ _FIELD_DEADLINES = {
 
 NEWER: dict[str, set[str]] = {
     "redis70": {
-        *("client|setinfo", "client|no-touch", "cluster|myshardid", "waitaof"),
+        *("client|setinfo", "client|no-touch", "client|capa", "client|import-source", "cluster|myshardid", "waitaof"),
         *_FIELD_DEADLINES,
         *("delex", "delifeq", "digest", "msetex", "xackdel", "xdelex"),
     },

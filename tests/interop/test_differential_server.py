@@ -60,10 +60,56 @@ CLIENT KILL USER default SKIPME maybe
 CLIENT KILL ADDR 1.2.3.4:5 LADDR 1.2.3.4:6
 CLIENT KILL FOO bar
 CLIENT KILL ID 1 FOO
+CLIENT KILL ID
+CLIENT KILL ID -1
+CLIENT KILL ID 9999
+CLIENT KILL TYPE pubsub
+CLIENT KILL SKIPME yes
+CLIENT KILL SKIPME yes TYPE replica
+CLIENT KILL ID 1 ADDR
+CLIENT LIST ID 99 100
+CLIENT LIST TYPE normal pubsub
+CLIENT LIST TYPE master
+CLIENT KILL MAXAGE x
+CLIENT KILL MAXAGE 0
+CLIENT KILL MAXAGE 100000
+CLIENT KILL ID 900 901 TYPE normal
+CLIENT LIST IDLE x
+CLIENT LIST IDLE 0
+CLIENT LIST IDLE 100000
+CLIENT LIST DB x
+CLIENT LIST DB 16
+CLIENT LIST DB 9
+CLIENT LIST FLAGS ?
+CLIENT LIST FLAGS xb
+CLIENT LIST CAPA x
+CLIENT LIST CAPA r
+CLIENT LIST USER nobody
+CLIENT LIST NOT-USER nobody
+CLIENT LIST NOT-TYPE normal
+CLIENT LIST NOT-TYPE x
+CLIENT LIST NOT-DB 0
+CLIENT LIST NOT-FLAGS N
+CLIENT LIST NOT-IP 127.0.0.1
+CLIENT LIST NAME x
+CLIENT LIST LIB-NAME x LIB-VER y
+CLIENT LIST SKIPME yes
+CLIENT LIST SKIPME no ID 10000
+CLIENT LIST NOT-SKIPME yes
+CLIENT LIST NOT-IDLE 5
+CLIENT LIST NOT-MAXAGE 5
+CLIENT LIST TYPE normal TYPE pubsub
+CLIENT CAPA
+CLIENT CAPA foo
+CLIENT IMPORT-SOURCE
+CLIENT IMPORT-SOURCE on
+CLIENT IMPORT-SOURCE off
 CLIENT PAUSE
 CLIENT PAUSE x
 CLIENT PAUSE -1
 CLIENT PAUSE 1 FOO
+CLIENT PAUSE 1 WRITE x
+CLIENT UNBLOCK 1 ERROR x
 CLIENT UNPAUSE
 CLIENT UNBLOCK 77
 CLIENT UNBLOCK x
@@ -293,8 +339,21 @@ OTHERWISE: dict[str, dict[str, str]] = {
     "redis70": {
         "HELLO 2": "without a password: the text named no <proto> before 7.2",
         "CLUSTER MYSHARDID": "since 7.2",
+        **dict.fromkeys(
+            (
+                line
+                for line in COMMANDS.splitlines()
+                if re.match(
+                    r"CLIENT (CAPA|IMPORT)|CLIENT (LIST|KILL) (MAXAGE|IDLE|DB|FLAGS|CAPA|USER n|NOT-|NAME|LIB|SKIPME "
+                    r"(yes$|no)|TYPE normal TYPE|ID 900)",
+                    line,
+                )
+            ),
+            "a filter of Redis 7.4 or Valkey",
+        ),
     },
     "valkey9": {
+        **dict.fromkeys(("CLIENT PAUSE 1 WRITE x", "CLIENT UNBLOCK 1 ERROR x"), "what is too much is ignored"),
         "COMMAND INFO config|get": "no subcommands are an array in RESP3, where Redis says a set",
         "SAVE": "inside a transaction: the text names the command",
         "CLUSTER KEYSLOT a": "answered without a cluster too, since Valkey 9",

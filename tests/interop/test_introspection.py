@@ -205,3 +205,34 @@ def test_a_monitor_that_does_not_read_is_dropped_by_the_limit() -> None:
         wait_until(dropped, 20, "the monitor is dropped")
         assert b"flags=O" not in server.command("CLIENT", "LIST")
         assert server.command("GET", "k") == value.encode()
+
+
+def test_a_replica_sends_those_away_who_can_be_redirected() -> None:
+    """CLIENT CAPA redirect as on a replica of Valkey: reads stay with READONLY, writes never; RESET does not end it."""
+    asked: list[tuple[Any, ...]] = [
+        ("CLIENT", "CAPA", "foo", "REDIRECT"),
+        ("PING",),
+        ("GET", "k"),
+        ("SET", "k", "v"),
+        ("MULTI",),
+        ("GET", "k"),
+        ("EXEC",),
+        ("READONLY",),
+        ("GET", "k"),
+        ("SET", "k", "v"),
+        ("READWRITE",),
+        ("GET", "k"),
+        ("RESET",),
+        ("GET", "k"),
+        ("CLIENT", "CAPA", "redirect"),
+        ("REPLICAOF", "NO", "ONE"),
+        ("SET", "k", "v"),
+    ]
+    with start("valkey9") as primary:
+        told = []
+        for kind in ("valkey9", "txrepl"):
+            with start(kind, replicaof=("127.0.0.1", primary.port)) as replica, replica.connect() as client:
+                wait_until(lambda: replica.info("replication")["master_link_status"] == "up", 15, "the link is up")
+                told.append([str(client.execute(*words)) for words in asked])
+    assert told[1] == told[0]
+    assert told[1][2] == f"REDIRECT 127.0.0.1:{primary.port}"

@@ -9,7 +9,7 @@ from typing import Final
 
 from txrepl.commands.access.checks import Denial, Reason
 from txrepl.commands.access.rules import DEFAULT
-from txrepl.commands.client import describe
+from txrepl.commands.client_lines import describe
 from txrepl.commands.session import DENY_BLOCKING, IN_MULTI, Session
 from txrepl.commands.table import Family
 from txrepl.errors import SYNTAX, CommandError

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from txrepl.commands.arguments import BAD_NAME, integer, integer_between, is_printable
+from txrepl.commands.arguments import BAD_NAME, integer, is_printable
+from txrepl.commands.client_filters import Filter, is_filter, parse_filters
+from txrepl.commands.client_lines import describe
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import (
-    BLOCKED,
     CLOSING,
-    IN_MULTI,
-    MONITORING,
     NO_EVICT,
     NO_TOUCH,
-    PRIMARY,
-    REPLICA,
+    REDIRECTS,
     REPLY_OFF,
     REPLY_SKIP,
     REPLY_SKIP_NEXT,
-    SUBSCRIBED,
-    WATCH_BROKEN,
     Session,
 )
 from txrepl.commands.table import Family
@@ -35,122 +31,12 @@ _ADMIN: Final = "admin noscript loading stale"
 _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 _LONG_MAX: Final = 2**63 - 1
 
-TYPES: Final = {
-    b"normal": "normal",
-    b"slave": "replica",
-    b"replica": "replica",
-    b"pubsub": "pubsub",
-    b"master": "master",
-    b"primary": "master",
-}
-"""Words for the classes of clients, Valkey's included."""
-
-
-# -- what a client is -------------------------------------------------------------------------------------------
-
-
-def client_type(client: Session) -> str:
-    """The class of a client: `normal`, `replica`, `pubsub` or `master` (`getClientType`)."""
-    if client.flags & PRIMARY:
-        return "master"
-    if client.flags & REPLICA and not client.flags & MONITORING:
-        return "replica"
-    return "pubsub" if client.flags & SUBSCRIBED else "normal"
-
 
 def everyone(s: Session) -> list[Session]:
     """Every connection by ascending id, the primary's last."""
     clients = list(s.server.sessions.values())
     primary = s.server.primary_session()
     return clients if primary is None else [*clients, primary]
-
-
-_LETTERS: Final = (
-    (PRIMARY, "M"),
-    (SUBSCRIBED, "P"),
-    (IN_MULTI, "x"),
-    (BLOCKED, "b"),
-)
-_LATER_LETTERS: Final = ((WATCH_BROKEN, "d"), (CLOSING, "c"))
-
-
-def flag_letters(client: Session) -> str:
-    """The `flags=` of CLIENT LIST (`getClientInfoString`)."""
-    flags = client.flags
-    letters = "O" if flags & MONITORING else "S" if flags & REPLICA else ""
-    letters += "".join(letter for bit, letter in _LETTERS if flags & bit)
-    if client.tracking is not None:
-        letters += "t" + "R" * client.tracking.is_broken + "B" * client.tracking.broadcast
-    letters += "".join(letter for bit, letter in _LATER_LETTERS if flags & bit)
-    if client.is_unix:
-        letters += "U"
-    if flags & NO_EVICT:
-        letters += "e"
-    if flags & NO_TOUCH:
-        letters += "T"
-    return letters or "N"
-
-
-def describe(client: Session, running: Sequence[bytes] = ()) -> bytes:
-    """The line of CLIENT LIST, in Redis 7.2's order (`catClientInfoString`).
-
-    Parameters:
-        running: the command of this client that is being run.
-
-    Sizes are bytes. What only a C server has (`fd`, the sizes of its buffers) is -1 or 0.
-    """
-    now_ms = client.keyspace.now_ms
-    name, user, lib_name, lib_version = (
-        text.decode("utf-8", "surrogateescape")
-        for text in (
-            client.name,
-            client.user.name if client.user is not None else b"(superuser)",
-            client.lib_name,
-            client.lib_version,
-        )
-    )
-    queued = sum(sum(map(len, argv)) for argv in client.queue)
-    waiting = sum(map(len, running or client.waiting_argv))
-    pending_in = client.outlet.pending_input()
-    pending_out = client.outlet.pending_output()
-    fields = (
-        ("id", client.number),
-        ("addr", client.address),
-        ("laddr", client.local_address),
-        ("fd", -1),
-        ("name", name),
-        ("age", max(0, now_ms - client.created_ms) // 1000),
-        ("idle", max(0, now_ms - client.last_active_ms) // 1000),
-        ("flags", flag_letters(client)),
-        ("db", client.db.number),
-        ("sub", len(client.channels or ())),
-        ("psub", len(client.patterns or ())),
-        ("ssub", len(client.shard_channels or ())),
-        ("multi", len(client.queue) if client.flags & IN_MULTI else -1),
-        ("qbuf", pending_in),
-        ("qbuf-free", 0),
-        ("argv-mem", waiting),
-        ("multi-mem", queued),
-        ("rbs", 0),
-        ("rbp", 0),
-        ("obl", 0),
-        ("oll", 1 if pending_out else 0),
-        ("omem", pending_out),
-        ("tot-mem", pending_in + waiting + queued + pending_out),
-        ("events", "rw" if pending_out else "r"),
-        ("cmd", client.last_command or "NULL"),
-        ("user", user),
-        ("redir", -1 if client.tracking is None else client.tracking.redirect),
-        ("resp", client.proto),
-        ("lib-name", lib_name),
-        ("lib-ver", lib_version),
-    )
-    return " ".join(f"{field}={value}" for field, value in fields).encode("utf-8", "surrogateescape") + b"\n"
-
-
-def client_line(client: Session) -> str:
-    """The same as log lines name a client."""
-    return describe(client).decode("utf-8", "backslashreplace").rstrip()
 
 
 # -- asking -----------------------------------------------------------------------------------------------------
@@ -191,25 +77,16 @@ def client_info(s: Session, argv: list[bytes]) -> Reply:
     tips=("nondeterministic_output",),
 )
 def client_list(s: Session, argv: list[bytes]) -> Reply:
-    """CLIENT LIST [TYPE type | ID client-id …]."""
+    """CLIENT LIST [TYPE type | ID client-id … | filter value …]."""
     clients: Iterable[Session] = everyone(s)
-    if len(argv) == 4 and argv[2].lower() == b"type":
-        wanted = _type(argv[3])
-        clients = [client for client in clients if client_type(client) == wanted]
-    elif len(argv) > 3 and argv[2].lower() == b"id":
+    if len(argv) > 3 and argv[2].lower() == b"id" and not is_filter(argv[-2]):
         by_number = {client.number: client for client in clients}
         numbers = [integer(text, "ERR Invalid client ID") for text in argv[3:]]
         clients = [by_number[number] for number in numbers if number in by_number]
-    elif len(argv) != 2:
-        raise CommandError(SYNTAX)
+    elif len(argv) > 2:
+        chosen = parse_filters(s, argv[2:], skip_me=False)
+        clients = [client for client in clients if chosen(client)]
     return Verbatim(b"".join(describe(client, argv if client is s else ()) for client in clients))
-
-
-def _type(text: bytes) -> str:
-    found = TYPES.get(text.lower())
-    if found is None:
-        raise CommandError(b"ERR Unknown client type '%b'" % text)
-    return found
 
 
 # -- the connection's own settings ------------------------------------------------------------------------------
@@ -294,6 +171,34 @@ def client_no_touch(s: Session, argv: list[bytes]) -> Reply:
     return _switch(s, NO_TOUCH, argv[2])
 
 
+@family.command(
+    "client capa",
+    -3,
+    "noscript loading stale allow_busy",
+    since="8.0.0",
+    summary="Tells what the client can do.",
+)
+def client_capa(s: Session, argv: list[bytes]) -> Reply:
+    """CLIENT CAPA capability …: `redirect`: as a replica, send the client to the primary; others are ignored."""
+    if any(word.lower() == b"redirect" for word in argv[2:]):
+        s.flags |= REDIRECTS
+    return OK
+
+
+@family.command(
+    "client import-source",
+    3,
+    _ANYONE,
+    since="8.1.0",
+    summary="Would mark the connection as one that imports data.",
+)
+def client_import_source(s: Session, argv: list[bytes]) -> Reply:
+    """CLIENT IMPORT-SOURCE ON | OFF: there is no import mode."""
+    if argv[2].lower() != b"off":
+        raise CommandError("ERR Server is not in import mode")
+    return OK
+
+
 # -- other connections ------------------------------------------------------------------------------------------
 
 
@@ -306,63 +211,18 @@ def client_no_touch(s: Session, argv: list[bytes]) -> Reply:
     complexity="O(N) where N is the number of client connections",
 )
 def client_kill(s: Session, argv: list[bytes]) -> Reply:
-    """CLIENT KILL ip:port | option value …"""
+    """CLIENT KILL ip:port | filter value …"""
     if len(argv) == 3:
         address = argv[2].decode("utf-8", "surrogateescape")
-        if not _kill(s, [lambda client: client.address == address], skip_me=False):
+        if not _kill(s, lambda client: client.address == address):
             raise CommandError("ERR No such client")
         return OK
-    tests, skip_me = _kill_options(s, argv)
-    return _kill(s, tests, skip_me=skip_me)
+    return _kill(s, parse_filters(s, argv[2:], skip_me=True))
 
 
-_Test = Callable[[Session], bool]
-
-
-def _kill_options(s: Session, argv: list[bytes]) -> tuple[list[_Test], bool]:
-    """What a client must be like to be killed, and whether the asking one is spared."""
-    tests: list[_Test] = []
-    skip_me = True
-    for at in range(2, len(argv), 2):
-        if at + 1 == len(argv):
-            raise CommandError(SYNTAX)
-        option, value = argv[at].lower(), argv[at + 1]
-        if option == b"skipme":
-            if value.lower() not in (b"yes", b"no"):
-                raise CommandError(SYNTAX)
-            skip_me = value.lower() == b"yes"
-        else:
-            tests.append(_kill_test(s, option, value))
-    return tests, skip_me
-
-
-def _kill_test(s: Session, option: bytes, value: bytes) -> _Test:
-    text = value.decode("utf-8", "surrogateescape")
-    if option == b"id":
-        number = integer_between(value, 1, _LONG_MAX, "ERR client-id should be greater than 0")
-        return lambda client: client.number == number
-    if option == b"type":
-        wanted = _type(value)
-        return lambda client: client_type(client) == wanted
-    if option == b"addr":
-        return lambda client: client.address == text
-    if option == b"laddr":
-        return lambda client: client.local_address == text
-    if option == b"user":
-        user = s.server.users.find(value)
-        if user is None:
-            raise CommandError(b"ERR No such user '%b'" % value)
-        return lambda client: client.user is user
-    raise CommandError(SYNTAX)
-
-
-def _kill(s: Session, tests: list[_Test], *, skip_me: bool) -> int:
-    """Close the connections that pass every test; returns how many they are."""
-    doomed = [
-        client
-        for client in everyone(s)
-        if not (skip_me and client is s) and all(test(client) for test in tests) and not client.flags & CLOSING
-    ]
+def _kill(s: Session, chosen: Filter) -> int:
+    """Close the connections that are chosen; returns how many they are."""
+    doomed = [client for client in everyone(s) if chosen(client) and not client.flags & CLOSING]
     for client in doomed:
         s.server.disconnect(client, flush=client is s)
     return len(doomed)
@@ -378,8 +238,10 @@ def _kill(s: Session, tests: list[_Test], *, skip_me: bool) -> int:
 )
 def client_unblock(s: Session, argv: list[bytes]) -> Reply:
     """CLIENT UNBLOCK client-id [TIMEOUT | ERROR]."""
+    if len(argv) > 4:
+        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.")
     how = argv[3].lower() if len(argv) == 4 else b"timeout"
-    if how not in (b"timeout", b"error") or len(argv) > 4:
+    if how not in (b"timeout", b"error"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     client = s.server.sessions.get(integer(argv[2]))
     if client is None or client.waiting is None or client.waiting.kind in ("pause", "migrate"):
@@ -403,7 +265,7 @@ def client_pause(s: Session, argv: list[bytes]) -> Reply:
             raise CommandError("ERR CLIENT PAUSE mode must be WRITE or ALL")
         everything = mode == b"all"
     elif len(argv) > 4:
-        raise CommandError(SYNTAX)
+        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.")
     duration_ms = integer(argv[2], "ERR timeout is not an integer or out of range")
     if duration_ms < 0:
         raise CommandError("ERR timeout is negative")
@@ -439,11 +301,16 @@ def client_help(s: Session, argv: list[bytes]) -> Reply:
         ("INFO", "A description of this connection."),
         ("KILL <ip:port>", "Close the connection made from there."),
         (
-            "KILL <option> <value> [<option> <value> [...]]",
-            "Close connections by ID, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER, ADDR, LADDR; "
-            "SKIPME (YES|NO) spares this one, which is the default.",
+            "KILL <filter> <value> [<filter> <value> [...]]",
+            "Close connections; SKIPME (YES|NO) spares this one, which is the default.",
         ),
-        ("LIST [TYPE <type> | ID <client-id> ...]", "A line for each connection."),
+        (
+            "LIST [ID <client-id> ... | <filter> <value> ...]",
+            "A line for each connection. Filters: ID, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER, ADDR, LADDR, IP, "
+            "NAME, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, each also with NOT- before it; MAXAGE, IDLE (seconds), SKIPME.",
+        ),
+        ("CAPA <capability> ...", "Tell what this client can do: REDIRECT, be sent to the primary by a replica."),
+        ("IMPORT-SOURCE (ON|OFF)", "ON is refused: there is no import mode."),
         ("UNPAUSE", "End a pause."),
         ("PAUSE <timeout> [WRITE|ALL]", "Hold back all commands, or those that write, for <timeout> milliseconds."),
         ("REPLY (ON|OFF|SKIP)", "Whether this connection gets replies."),

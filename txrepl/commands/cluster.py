@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from txrepl.commands.session import Session
+from txrepl.commands.session import READS_HERE, REDIRECTS, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError
-from txrepl.resp.replies import Reply
+from txrepl.resp.replies import OK, Reply
 
 family = Family("cluster")
 family.container("cluster", since="3.0.0", summary="The cluster that the server would be a member of.")
@@ -99,9 +99,36 @@ for _name, _arity, _flags, _tips, _since, _complexity, _summary in _SUBCOMMANDS:
         f"cluster {_name}", _arity, _flags, since=_since, summary=_summary, complexity=_complexity, tips=_tips
     )(_refuse)
 
-for _name, _flags, _summary in (
-    ("readonly", "loading stale fast", "Lets the connection read from a replica of a cluster."),
-    ("readwrite", "loading stale fast", "Ends READONLY."),
-    ("asking", "fast", "Lets the next command go to a slot that is on its way here."),
-):
-    family.command(_name, 1, _flags, since="3.0.0", summary=_summary, categories="connection")(_refuse)
+family.command(
+    "asking",
+    1,
+    "fast",
+    since="3.0.0",
+    summary="Lets the next command go to a slot that is on its way here.",
+    categories="connection",
+)(_refuse)
+
+
+@family.command(
+    "readonly",
+    1,
+    "loading stale fast",
+    since="3.0.0",
+    summary="Lets the connection read from a replica.",
+    categories="connection",
+)
+def readonly(s: Session, argv: list[bytes]) -> Reply:
+    """READONLY: refused without a cluster, but for a client that wants to be redirected: its reads stay here."""
+    if not s.flags & REDIRECTS:
+        return _refuse(s, argv)
+    s.flags |= READS_HERE
+    return OK
+
+
+@family.command("readwrite", 1, "loading stale fast", since="3.0.0", summary="Ends READONLY.", categories="connection")
+def readwrite(s: Session, argv: list[bytes]) -> Reply:
+    """READWRITE."""
+    if not s.flags & REDIRECTS:
+        return _refuse(s, argv)
+    s.flags &= ~READS_HERE
+    return OK

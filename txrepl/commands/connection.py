@@ -12,6 +12,7 @@ from txrepl.commands.session import (
     NO_EVICT,
     NO_TOUCH,
     PRIMARY,
+    READS_HERE,
     REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
@@ -85,7 +86,7 @@ def reset(s: Session, argv: list[bytes]) -> Reply:
     s.stop_tracking()
     if s.flags & MONITORING:
         s.server.monitor(s, watches=False)
-    s.flags &= ~(SUBSCRIBED | REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | NO_EVICT | NO_TOUCH)
+    s.flags &= ~(SUBSCRIBED | REPLY_OFF | REPLY_SKIP | REPLY_SKIP_NEXT | NO_EVICT | NO_TOUCH | READS_HERE)
     s.db = s.keyspace.databases[0]
     s.proto = 2
     s.name = b""

@@ -13,7 +13,7 @@ from typing import Final
 from txrepl.commands.access.checks import Denial, Reason, check
 from txrepl.commands.authentication import denied
 from txrepl.commands.blocking import Waiters
-from txrepl.commands.client import client_line
+from txrepl.commands.client_lines import client_line
 from txrepl.commands.durations import BUCKETS, count, uncount
 from txrepl.commands.monitor import Monitors, monitor_line
 from txrepl.commands.observations import DISABLED
@@ -27,6 +27,8 @@ from txrepl.commands.session import (
     MULTI_FAILED,
     NO_TOUCH,
     PRIMARY,
+    READS_HERE,
+    REDIRECTS,
     REPLICA,
     REPLY_OFF,
     REPLY_SKIP,
@@ -496,6 +498,10 @@ class Dispatcher:
                 return self._no_permission(session, denial)
         if command.name == "exec" and self._queue_writes(session):
             flags |= WRITE
+        if session.flags & REDIRECTS and self.server.link.host:
+            elsewhere = WRITE if session.flags & READS_HERE else WRITE | READONLY
+            if flags & elsewhere:
+                return CommandError(f"REDIRECT {self.server.link.host}:{self.server.link.port}")
         if flags & (WRITE | MAY_REPLICATE) and not session.flags & PRIMARY:
             refusal = self._write_refusal(flags)
             if refusal is not None:

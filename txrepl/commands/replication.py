@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txrepl.commands.arguments import integer, integer_between, positive
-from txrepl.commands.client import client_line
+from txrepl.commands.client_lines import client_line
 from txrepl.commands.session import IN_MULTI, PRIMARY, REPLICA, Blocked, Session
 from txrepl.commands.table import Family
 from txrepl.errors import CommandError, ProtocolError

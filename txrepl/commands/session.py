@@ -61,6 +61,10 @@ RESTRICTED: Final = 1 << 17
 """There is something that the session's user may not do."""
 TRACKING: Final = 1 << 18
 """The client is told of changes of keys that it has read, or of all below some prefixes (CLIENT TRACKING)."""
+REDIRECTS: Final = 1 << 19
+"""The client wants to be sent to the primary by a replica (CLIENT CAPA redirect)."""
+READS_HERE: Final = 1 << 20
+"""Such a client reads from the replica all the same (READONLY)."""
 
 SLOW_PATH: Final = (
     IN_MULTI
@@ -75,6 +79,7 @@ SLOW_PATH: Final = (
     | RESTRICTED
     | NO_TOUCH
     | TRACKING
+    | REDIRECTS
 )
 
 

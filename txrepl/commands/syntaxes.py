@@ -37,6 +37,8 @@ SYNTAXES: Final[dict[str, str]] = {
     "bzpopmax": "key#0* timeout:double",
     "bzpopmin": "key#0* timeout:double",
     "client|caching": "mode(YES | NO)",
+    "client|capa": "capability*",
+    "client|import-source": "enabled(ON | OFF)",
     "client|kill": (
         "filter(old-format=ip:port!2.8.12 | new-format([ID client-id:integer@2.8.12*] | [TYPE "
         "client-type@2.8.12(NORMAL | MASTER@3.2.0 | PRIMARY@8.0.0 | SLAVE | REPLICA@5.0.0 | PUBSUB)] | "
