@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from tests.admin.support import Bench
 from tests.admin.test_openapi import busy_replica, failing_replica, primary_with_replicas, syncing_replica
 from txrepl.admin.metrics import COUNTERS, GAUGES
+from txrepl.commands.durations import count
 from txrepl.commands.stalls import BOUNDS_S, RECENT_S, Stalls
 from txrepl.net.stall_watch import StallWatch
 from txrepl.replication.decisions import Direction
@@ -68,6 +69,17 @@ EXPORTER: dict[str, set[str]] = {
     "redis_replica_resyncs_full": set(),
     "redis_replica_partial_resync_accepted": set(),
     "redis_replica_partial_resync_denied": set(),
+    "redis_slowlog_length": set(),
+    "redis_slowlog_last_id": set(),
+    "redis_last_slow_execution_duration_seconds": set(),
+    "redis_latency_spike_last": {"event_name"},
+    "redis_latency_spike_duration_seconds": {"event_name"},
+    "redis_latency_percentiles_usec": {"cmd", "quantile"},
+    "redis_latency_percentiles_usec_sum": {"cmd"},
+    "redis_latency_percentiles_usec_count": {"cmd"},
+    "redis_commands_latencies_usec_bucket": {"cmd", "le"},
+    "redis_commands_latencies_usec_sum": {"cmd"},
+    "redis_commands_latencies_usec_count": {"cmd"},
     "redis_connections_received_total": set(),
     "redis_commands_processed_total": set(),
     "redis_rejected_connections_total": set(),
@@ -136,6 +148,8 @@ def test_all_of_them_are_there_in_one_state_or_another() -> None:
     """The list has no name that is never shown."""
     bench = busy_replica()
     bench.run(bench.attach(6395)[0], "NONSENSE")
+    bench.node.observations.latency.threshold_ms = 1
+    bench.node.stalled(0.5, 1.0)
     found = set(Samples(bench)) | set(Samples(primary_with_replicas()))
     assert set(EXPORTER) <= found
     assert len(GAUGES) == len(set(GAUGES.values())) and len(COUNTERS) == len(set(COUNTERS.values()))
@@ -192,6 +206,36 @@ def test_sync_decisions_are_counted_by_direction_answer_and_condition() -> None:
     assert len(list(bench.node.primary.decisions)) == 1
     assert Samples(bench).value("txrepl_sync_decisions_total", direction="received", answer="refused") == 3
     assert bench.node.primary.decisions.last(Direction.RECEIVED) is not None
+
+
+def test_slow_commands_spikes_and_durations() -> None:
+    """The newest entry of the slow log, the last spike of each event, percentiles and a histogram for each command."""
+    bench = Bench()
+    observations = bench.node.observations
+    found = Samples(bench)
+    assert found.value("redis_slowlog_length") == found.value("redis_slowlog_last_id") == 0
+    for duration_ns in (20_000_000, 30_000_000):
+        observations.slow_log.note([b"KEYS", b"*"], duration_ns, 1_000_000, "h:1", b"")
+    observations.latency.threshold_ms = 1
+    observations.latency.note("fork", 40.0, 1_700_000_000_999)
+    command = bench.node.table.commands["keys"]
+    for duration_ns in (5_000, 5_000, 900_000):
+        count(command.durations, duration_ns)
+        command.nanoseconds += duration_ns
+    found = Samples(bench)
+    assert (found.value("redis_slowlog_length"), found.value("redis_slowlog_last_id")) == (2, 1)
+    assert found.value("redis_last_slow_execution_duration_seconds") == 0.03
+    assert found.value("redis_latency_spike_last", event_name="fork") == 1_700_000_000
+    assert found.value("redis_latency_spike_duration_seconds", event_name="fork") == 0.04
+    assert found.value("redis_latency_percentiles_usec", cmd="keys", quantile="50") == 5.023
+    assert found.value("redis_latency_percentiles_usec", cmd="keys", quantile="99.9") == 901.119
+    assert found.value("redis_latency_percentiles_usec_sum", cmd="keys") == 910
+    buckets = found["redis_commands_latencies_usec_bucket"]
+    assert [(one.labels["le"], one.value) for one in buckets if one.labels["cmd"] == "keys"] == [
+        ("8.0", 2),
+        ("1056.0", 3),
+        ("+Inf", 3),
+    ]
 
 
 def test_two_replicas_that_look_the_same_do_not_break_the_page() -> None:

@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from txrepl import __version__
 from txrepl.admin import views
 from txrepl.admin.views import printable
+from txrepl.commands.durations import doubling, percentile_ns
 from txrepl.commands.info import Section, read_process, sections
 from txrepl.commands.stalls import BOUNDS_S
 from txrepl.node import Node
@@ -112,6 +113,8 @@ def metrics(node: Node) -> Iterator[Metric]:
     yield from _of_replicas(found["replication"])
     yield from _of_primary(fields)
     yield from _of_commands(found["commandstats"], found["errorstats"])
+    yield from _of_slow_commands(node)
+    yield from _of_durations(node)
     yield from _of_databases(found["keyspace"])
     yield from _of_own_replicas(node, now_ms)
     yield from _of_link(node, now_ms)
@@ -197,6 +200,42 @@ def _of_commands(commands: Section, errors: Section) -> Iterator[Metric]:
     for name, text in errors.items():
         family.add_metric([printable(name.removeprefix("errorstat_"))], float(_pairs(text)["count"]))
     yield family
+
+
+def _of_slow_commands(node: Node) -> Iterator[Metric]:
+    slow_log, latency = node.observations.slow_log, node.observations.latency
+    yield _gauge("redis_slowlog_length", "Entries of the slow log.", len(slow_log.entries))
+    yield _gauge("redis_slowlog_last_id", "The number of its newest entry.", max(0, slow_log.last_number))
+    seconds = slow_log.last_duration_us / 1e6
+    yield _gauge("redis_last_slow_execution_duration_seconds", "How long that command took.", seconds)
+    last = GaugeMetricFamily("redis_latency_spike_last", "When it last happened, unix time.", labels=["event_name"])
+    took = GaugeMetricFamily("redis_latency_spike_duration_seconds", "How long it then took.", labels=["event_name"])
+    for name, event in latency.events.items():
+        at_s, duration_ms = event.samples[-1]
+        last.add_metric([name], at_s)
+        took.add_metric([name], duration_ms / 1000)
+    yield from (last, took)
+
+
+def _of_durations(node: Node) -> Iterator[Metric]:
+    """What the calls of each command took: the histogram in powers of two, and the percentiles of INFO."""
+    steps = HistogramMetricFamily("redis_commands_latencies_usec", "Durations of calls, in us.", labels=["cmd"])
+    shares = Metric("redis_latency_percentiles_usec", "Percentiles of the durations of calls, in us.", "summary")
+    observations = node.observations
+    for command in node.table.every():
+        calls = sum(command.durations)
+        if not calls:
+            continue
+        us = command.nanoseconds // 1000
+        buckets = [(str(float(step)), float(count)) for step, count in doubling(command.durations)]
+        steps.add_metric([command.name], [*buckets, ("+Inf", float(calls))], us)
+        labels = {"cmd": command.name}
+        for percent in observations.percentiles if observations.counts_durations else ():
+            value = percentile_ns(command.durations, percent) / 1000
+            shares.add_sample(shares.name, {**labels, "quantile": f"{percent:g}"}, value)
+        shares.add_sample(f"{shares.name}_sum", labels, us)
+        shares.add_sample(f"{shares.name}_count", labels, calls)
+    yield from (steps, shares)
 
 
 def _of_databases(section: Section) -> Iterator[Metric]:
