@@ -407,3 +407,12 @@ def test_monitor_is_refused_in_a_transaction() -> None:
     client = World().client()
     refused = error("ERR MONITOR isn't allowed for DENY BLOCKING client")
     assert client.say("MULTI", "MONITOR", "EXEC") == b"+OK\r\n+QUEUED\r\n*1\r\n" + refused
+
+
+def test_debug_protocol_pushes_to_resp3_alone() -> None:
+    """The reply first, then the message."""
+    client = World().client()
+    assert client.say("DEBUG PROTOCOL push") == error("ERR RESP2 is not supported by this command")
+    client.session.proto = 3
+    pushed = b"$40\r\nSome real reply following the push reply\r\n>2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"
+    assert client.say("DEBUG PROTOCOL push") == pushed

@@ -236,3 +236,32 @@ def test_a_replica_sends_those_away_who_can_be_redirected() -> None:
                 told.append([str(client.execute(*words)) for words in asked])
     assert told[1] == told[0]
     assert told[1][2] == f"REDIRECT 127.0.0.1:{primary.port}"
+
+
+def test_a_monitor_on_a_replica_sees_the_primarys_stream() -> None:
+    """As on a real replica: with the primary's address, its databases, transactions in their order."""
+    told = []
+    with start("redis70") as primary:
+        for kind in ("redis70", "txrepl"):
+            with start(kind, replicaof=("127.0.0.1", primary.port)) as replica, replica.connect() as monitor:
+                wait_until(lambda: replica.info("replication")["master_link_status"] == "up", 15, "the link is up")
+                monitor.command("MONITOR")
+                with primary.connect() as client:
+                    for words in (
+                        ("SELECT", 2),
+                        ("SET", "k", "v"),
+                        ("MULTI",),
+                        ("INCR", "n"),
+                        ("INCR", "n"),
+                        ("EXEC",),
+                    ):
+                        client.command(*words)
+                    client.command("DEL", "k", "n")
+                seen: list[bytes] = []
+                while not seen or b'"DEL"' not in seen[-1]:
+                    line = monitor.read_line().partition(b" ")[2]
+                    if f"127.0.0.1:{primary.port}".encode() in line and b'"ping"' not in line.lower():
+                        seen.append(line)
+            told.append(seen)
+    assert told[0] == told[1]
+    assert len(told[1]) >= 7

@@ -15,6 +15,8 @@ from txrepl.resp.replies import (
     NULL_ARRAY,
     OK,
     QUEUED,
+    Attributed,
+    BigNumber,
     DoubleText,
     Many,
     Pairs,
@@ -37,6 +39,7 @@ TABLE: list[tuple[Reply, bytes, bytes]] = [
     (1024, b":1024\r\n", b":1024\r\n"),
     (-1, b":-1\r\n", b":-1\r\n"),
     (2**63 - 1, b":9223372036854775807\r\n", b":9223372036854775807\r\n"),
+    (BigNumber(b"-123456789012345678901"), b"$22\r\n-123456789012345678901\r\n", b"(-123456789012345678901\r\n"),
     (1.5, b"$3\r\n1.5\r\n", b",1.5\r\n"),
     (3.0, b"$1\r\n3\r\n", b",3\r\n"),
     (float("inf"), b"$3\r\ninf\r\n", b",inf\r\n"),
@@ -135,3 +138,10 @@ def test_a_client_reads_back_what_was_replied(value: Any) -> None:
         assert as_sent(reader.gets(), model) == model
         assert reader.gets() is False
         assert not reader.has_data()
+
+
+def test_attributes_come_before_their_reply_and_only_in_resp3() -> None:
+    """Inside of other replies, too."""
+    reply: Reply = [1, Attributed({b"ttl": 5}, b"v")]
+    assert encode(reply, 2) == b"*2\r\n:1\r\n$1\r\nv\r\n"
+    assert encode(reply, 3) == b"*2\r\n:1\r\n|1\r\n$3\r\nttl\r\n:5\r\n$1\r\nv\r\n"

@@ -13,6 +13,7 @@ from time import sleep
 from typing import Final
 
 from txrepl.commands.arguments import integer, positive
+from txrepl.commands.config import config_rewrite
 from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
 from txrepl.commands.table import Family
@@ -24,7 +25,7 @@ from txrepl.keyspace.encoding import encoding_name, reference_count
 from txrepl.keyspace.glob import compile_glob
 from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value
 from txrepl.rdb.dump import dump
-from txrepl.resp.replies import OK, Reply, Verbatim
+from txrepl.resp.replies import OK, Attributed, BigNumber, Many, Push, Reply, SetReply, Verbatim
 from txrepl.resp.requests import encode_command
 
 family = Family("server")
@@ -318,6 +319,54 @@ def stringmatch_len(s: Session, argv: list[bytes]) -> Reply:
     return int(compile_glob(argv[2])(argv[3]))
 
 
+_KINDS: dict[bytes, Reply] = {
+    b"string": b"Hello World",
+    b"integer": 12345,
+    b"double": 3.141,
+    b"bignum": BigNumber(b"1234567999999999999999999999999999999"),
+    b"null": None,
+    b"array": [0, 1, 2],
+    b"set": SetReply([0, 1, 2]),
+    b"map": {0: False, 1: True, 2: False},
+    b"attrib": Attributed({b"key-popularity": [b"key:123", 90]}, b"Some real reply following the attribute"),
+    b"push": Many([b"Some real reply following the push reply", Push([b"server-cpu-usage", 42])]),
+    b"verbatim": Verbatim(b"This is a verbatim\nstring"),
+    b"true": True,
+    b"false": False,
+}
+
+
+@_sub("protocol", 3, 3)
+def protocol(s: Session, argv: list[bytes]) -> Reply:
+    """DEBUG PROTOCOL type: a reply of each type that there is, for those who write clients."""
+    kind = argv[2].lower()
+    if kind not in _KINDS:
+        raise CommandError(
+            "ERR Wrong protocol type name. Please use one of the following: "
+            "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false"
+        )
+    if kind == b"push" and s.proto == 2:
+        raise CommandError("ERR RESP2 is not supported by this command")
+    return _KINDS[kind]
+
+
+@_sub("config-rewrite-force-all", 2, 2)
+def config_rewrite_force_all(s: Session, argv: list[bytes]) -> Reply:
+    """DEBUG CONFIG-REWRITE-FORCE-ALL: like CONFIG REWRITE, which writes every directive that has a value of its own."""
+    if s.server.config.file_path is None:
+        raise CommandError("ERR CONFIG-REWRITE-FORCE-ALL failed: Bad address")
+    return config_rewrite(s, argv)
+
+
+def _accept(s: Session, argv: list[bytes]) -> Reply:
+    """What servers written in C do otherwise after it has no counterpart: accepted, so that tests go on."""
+    return OK
+
+
+for _name in ("aof-flush-sleep", "client-enforce-reply-list", "dict-resizing", "set-disable-deny-scripts"):
+    _sub(_name, 3, 3)(_accept)
+
+
 @_sub("replybuffer", 4, 4)
 def replybuffer(s: Session, argv: list[bytes]) -> Reply:
     """DEBUG REPLYBUFFER PEAK-RESET-TIME NEVER|RESET|ms, or RESIZING 0|1: checked; there is no such buffer here."""
@@ -371,6 +420,12 @@ def debug_help(s: Session, argv: list[bytes]) -> Reply:
         ("DIGEST-VALUE [LEGACY] <key> [<key> ...]", "The same for the values of keys."),
         ("ERROR <string>", "Answer with this error."),
         ("LOG <message>", "Write a line to the log."),
+        ("PROTOCOL <type>", "A reply of a type: string, integer, double, bignum, null, array, set, map, attrib, ..."),
+        ("CONFIG-REWRITE-FORCE-ALL", "The same as CONFIG REWRITE."),
+        (
+            "AOF-FLUSH-SLEEP | CLIENT-ENFORCE-REPLY-LIST | DICT-RESIZING | SET-DISABLE-DENY-SCRIPTS <value>",
+            "Accepted without effect.",
+        ),
         ("HTSTATS <dbid>", "Sizes of a database's tables."),
         ("HTSTATS-KEY <key>", "Size of the table of a large value."),
         ("LISTPACK <key>", "Write the elements of a small value to the log."),

@@ -8,6 +8,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     int                 integer                 integer
     float               bulk string             double
     DoubleText          bulk string             double
+    BigNumber           bulk string             big number
     bool                integer 1 or 0          boolean
     None                null bulk string        null
     NULL_ARRAY          null array              null
@@ -18,6 +19,7 @@ A command answers with a plain Python value; which bytes that makes depends on t
     Keyed               array of pairs          map
     Verbatim            bulk string             verbatim string
     Push                array                   push
+    Attributed          the reply alone         attributes, then the reply
     CommandError        error                   error
     NO_REPLY            nothing                 nothing
     Many                each reply in a row     each reply in a row
@@ -94,6 +96,34 @@ class DoubleText:
         self.text = text
 
 
+class BigNumber:
+    """An integer of any size, as its decimal digits.
+
+    Parameters:
+        text: the digits.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+class Attributed:
+    """A reply with facts beside it, which only RESP3 can tell.
+
+    Parameters:
+        attributes: the facts.
+        reply: the reply.
+    """
+
+    __slots__ = ("attributes", "reply")
+
+    def __init__(self, attributes: dict[Reply, Reply], reply: Reply) -> None:
+        self.attributes = attributes
+        self.reply = reply
+
+
 class Verbatim:
     """Text for people (INFO): a bulk string that RESP3 marks with its format.
 
@@ -124,6 +154,8 @@ Reply = (
     | Push
     | Many
     | DoubleText
+    | BigNumber
+    | Attributed
     | Verbatim
     | Wire
     | CommandError
@@ -182,8 +214,17 @@ def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
     elif isinstance(reply, DoubleText):
         text = reply.text
         out.append(b"," + text + b"\r\n" if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
+    elif isinstance(reply, BigNumber):
+        out.append(b"(" + reply.text + b"\r\n" if proto == 3 else b"$%d\r\n%b\r\n" % (len(reply.text), reply.text))
     elif isinstance(reply, CommandError):
         out.append(encode_error(reply.message))
+    elif isinstance(reply, Attributed):
+        if proto == 3:
+            out.append(b"|%d\r\n" % len(reply.attributes))
+            for key, value in reply.attributes.items():
+                _encode_into(out, key, proto)
+                _encode_into(out, value, proto)
+        _encode_into(out, reply.reply, proto)
     elif isinstance(reply, Verbatim):
         if proto == 3:
             out.append(b"=%d\r\n%b:%b\r\n" % (len(reply.text) + 4, reply.form, reply.text))
