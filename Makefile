@@ -1,5 +1,6 @@
 # make run [PRIMARY=host:port]   a demo: a live primary, txrepl as its replica, and what to look at
 # make test [JOBS=1] [ARGS=-x]   everything that .ci/run checks
+# make docs                      write docs/commands.md anew, from live servers
 # make bench [ARGS=--quick]      side by side with a real Redis, in one run
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN = $(VENV)/bin
 # Most tests wait for servers: four at a time take two cores a third of the time.
 JOBS ?= 4
 
-.PHONY: run test bench
+.PHONY: run test docs bench
 
 run: $(VENV)/.installed
 	$(BIN)/python -m txrepl.demo $(if $(PRIMARY),--primary $(PRIMARY)) $(ARGS)
@@ -18,6 +19,9 @@ test: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict txrepl
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m tests.interop.command_table
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/compare.py $(ARGS)
