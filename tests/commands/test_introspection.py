@@ -62,6 +62,7 @@ def test_every_duration_lies_in_its_bucket_and_no_bucket_is_wide() -> None:
         low, high = durations.lowest_ns(number), durations.longest_ns(number)
         assert low <= duration <= high and high - low <= duration / 128
         assert durations.lowest_ns(number + 1) == high + 1
+    assert [*durations.BUCKETS] == [durations.bucket(duration) for duration in range(len(durations.BUCKETS))]
 
 
 def test_percentiles_and_doubling_are_those_of_redis() -> None:
