@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -265,3 +266,47 @@ def test_a_monitor_on_a_replica_sees_the_primarys_stream() -> None:
             told.append(seen)
     assert told[0] == told[1]
     assert len(told[1]) >= 7
+
+
+# -- clients ----------------------------------------------------------------------------------------------------
+
+SHOWN = ("name", "flags", "db", "sub", "psub", "ssub", "multi", "argv-mem", "events", "cmd", "user", "redir", "resp")
+
+
+def listed(server: RealServer) -> list[list[str]]:
+    """What CLIENT LIST shows of connections in the middle of something."""
+    busy: list[list[tuple[Any, ...]]] = [
+        [("CLIENT", "SETNAME", "idle")],
+        [("MULTI",), ("SET", "a", "1"), ("GET", "a")],
+        [("HELLO", "3"), ("SUBSCRIBE", "a")],
+        [("PSUBSCRIBE", "a*")],
+        [("SSUBSCRIBE", "a")],
+        [("WATCH", "w")],
+        [("SET", "w", "1"), ("CLIENT", "NO-EVICT", "ON"), ("CONFIG", "GET", "x")],
+        [("MONITOR",)],
+        [("CLIENT", "REPLY", "ON"), ("CLIENT", "TRACKING", "ON", "BCAST")],
+        [("HELLO", "3"), ("CLIENT", "TRACKING", "ON")],
+        [("CLIENT", "LIST")],
+    ]
+    with ExitStack() as stack:
+        for commands in busy:
+            client = stack.enter_context(server.connect())
+            for words in commands:
+                client.execute(*words)
+        waiting, asking = stack.enter_context(server.connect()), stack.enter_context(server.connect())
+        waiting.command("SELECT", "4")
+        waiting.send(encode("BLPOP", "q", "0"))
+        wait_until(lambda: b" cmd=blpop " in asking.command("CLIENT", "LIST"), 5, "BLPOP waits")
+        lines = asking.command("CLIENT", "LIST").decode().splitlines()
+    fields = [dict(field.split("=", 1) for field in line.split(" ")) for line in lines]
+    for one in fields:
+        if one["cmd"] == "watch":
+            del one["multi"]  # Valkey tells 0 of who watches
+    return sorted([one.get(name, "") for name in SHOWN] for one in fields)
+
+
+def test_clients_are_shown_as_a_real_server_shows_them(live: RealServer, ours: RealServer) -> None:
+    """In a transaction, subscribed, waiting, watching what has changed, monitoring, tracking …"""
+    theirs = listed(live)
+    assert listed(ours) == theirs
+    assert len(theirs) > 12
