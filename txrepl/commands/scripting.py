@@ -101,7 +101,7 @@ def _run(s: Session, argv: list[bytes], script: Script, count: int, *, read_only
 def _eval(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
     count = integer(argv[2])
     split_keys(argv, count)
-    return _run(s, argv, s.server.scripting.scripts.load(argv[1]), count, read_only=read_only)
+    return _run(s, argv, s.server.scripting.scripts.load(argv[1], keep=False), count, read_only=read_only)
 
 
 def _evalsha(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
@@ -191,7 +191,7 @@ family.container("script", since="2.6.0", summary="Looks after the scripts that 
 )
 def script_load(s: Session, argv: list[bytes]) -> Reply:
     """SCRIPT LOAD script"""
-    return s.server.scripting.scripts.load(argv[2]).sha
+    return s.server.scripting.scripts.load(argv[2], keep=True).sha
 
 
 @family.command(

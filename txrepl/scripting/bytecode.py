@@ -1,10 +1,13 @@
-"""Tail calls of Lua bytecode made ordinary calls.
+"""Lua bytecode, as the compiler made it, changed and checked before it runs.
 
-`return redis.call(…)` is a tail call: the caller's frame is gone before the callee fails, and with it the line that an
-error names. The original's `redis.call` is a C function, whose callers keep their frames; ours is Lua. So the calls of
-what is ours (a global, a field of one, a local that was made of such, the result of a call) are changed in what the
-compiler made: OP_TAILCALL and OP_CALL take the same operands, and the OP_RETURN behind it returns whatever the call
-gave. Calls of a script's own functions stay as they are: those recurse without end that way.
+Tail calls of what is ours are made ordinary calls. `return redis.call(…)` is a tail call: the caller's frame is gone
+before the callee fails, and with it the line that an error names. The original's `redis.call` is a C function, whose
+callers keep their frames; ours is Lua. So the calls of what is ours (a global, a field of one, a local that was made of
+such, the result of a call) are changed: OP_TAILCALL and OP_CALL take the same operands, and the OP_RETURN behind it
+returns whatever the call gave. Calls of a script's own functions stay as they are: those recurse without end that way.
+
+Functions that use `…` may have two named parameters. Where such a function is called with fewer arguments than it has
+parameters, Lua 5.1 goes past the end of its stack by as many as are missing (CVE-2014-5461); two there is room for.
 """
 
 from __future__ import annotations
@@ -22,18 +25,23 @@ _TAILCALL: Final = 29
 _CLOSURE: Final = 36
 _WRITES_NOTHING: Final = frozenset((7, 8, 9, 22, 23, 24, 25, 26, 30, 34, 35))
 """Instructions whose first operand is no register that they write."""
+_USES_DOTS: Final = 2
+_WANTS_TABLE: Final = 4
+"""The function has `…` and does not use it: its stack is looked at later, and is large enough."""
+_NAMED_MAX: Final = 2
 _CONSTANT_BYTES: Final = {0: 0, 1: 1, 3: 8}
 
 
-def keep_frames(code: bytes) -> bytes:
-    """The same program, whose calls of what is ours leave the caller's frame in place.
+def make_safe(code: bytes) -> bytes | None:
+    """The same program, changed as said above; None if it has a function that may not be called.
 
     Parameters:
         code: what `string.dump` gave: luac 5.1, 64-bit, little-endian.
     """
     changed = bytearray(code)
-    _Function(changed, _HEADER_BYTES).keep_frames(())
-    return bytes(changed)
+    program = _Function(changed, _HEADER_BYTES)
+    program.keep_frames(())
+    return bytes(changed) if program.stays_in_its_stack() else None
 
 
 class _Function:
@@ -53,6 +61,7 @@ class _Function:
         self._at = at
         self._skip_string()  # the source's name
         self.upvalues = code[self._at + 8]
+        self._parameters_at = self._at + 9
         self._at += 8 + 4  # first and last line; counts of upvalues and parameters, vararg flag, stack size
         count = self._int()
         self._start = self._at
@@ -95,6 +104,13 @@ class _Function:
             if instruction & 63 == _CLOSURE and index not in found:
                 found.update(range(index + 1, index + 1 + self._inner[instruction >> 14].upvalues))
         return found
+
+    def stays_in_its_stack(self) -> bool:
+        """Whether neither it nor a function inside of it has too many parameters beside `…`."""
+        parameters, varies = self._code[self._parameters_at : self._parameters_at + 2]
+        if parameters > _NAMED_MAX and varies & _USES_DOTS and not varies & _WANTS_TABLE:
+            return False
+        return all(inner.stays_in_its_stack() for inner in self._inner)
 
     def keep_frames(self, ours: tuple[bool, ...]) -> None:
         """Change the calls, those of inner functions too.

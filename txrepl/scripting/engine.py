@@ -215,6 +215,13 @@ class Engine:
         run = self.run
         if run is None:
             return self._ending()
+        try:
+            return self._looked_at(run)
+        except Exception as error:  # in what others do meanwhile; Lua must not see it
+            self._log("warning", f"Unexpected error while a script is busy: {type(error).__name__}: {error}")
+            return None
+
+    def _looked_at(self, run: Run) -> int | None:
         if not run.is_busy:
             elapsed = self._now() - run.started_ms
             if not self.busy_ms or elapsed < self.busy_ms:

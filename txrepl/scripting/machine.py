@@ -21,7 +21,7 @@ from txrepl.errors import CommandError
 from txrepl.keyspace.numbers import format_double
 from txrepl.resp.replies import Reply, Wire
 from txrepl.scripting.arithmetic import Random, compute, float_bytes, float_value
-from txrepl.scripting.bytecode import keep_frames
+from txrepl.scripting.bytecode import make_safe
 from txrepl.scripting.conversion import lua_value, size_bytes
 from txrepl.scripting.running import Interrupt, Run
 
@@ -105,21 +105,27 @@ class Machine:
             attribute_filter=_refuse_attribute,
             max_memory=memory_max_bytes,
         )
-        self._entry = self._build(interrupt, ending)
+        self._entry = self._build(interrupt, ending, memory_max_bytes)
         self._run_script = self._entry[b"run_script"]
         self._run_function = self._entry[b"run_function"]
         self._after_run = self._entry[b"after_run"]
 
-    def _build(self, interrupt: Interrupt, ending: Interrupt) -> Any:
+    def _build(self, interrupt: Interrupt, ending: Interrupt, memory_max_bytes: int) -> Any:
         lua = self._lua
         plain = lua.globals()[b"python"][b"as_function"]
+
+        def has_room(need_bytes: int) -> bool:
+            return bool(lua.get_memory_used(total=True) + need_bytes <= self._limit - RESERVE_BYTES)
 
         def given(function: Callable[..., Any]) -> Any:
             def guarded(*arguments: Any) -> Any:
                 try:
-                    if lua.get_memory_used(total=True) > self._limit - RESERVE_BYTES:
+                    if not has_room(0):
                         return NO_ROOM
-                    return function(*arguments)
+                    found = function(*arguments)
+                    if found.__class__ is bytes and len(found) > SMALL_BYTES and not has_room(2 * len(found)):
+                        return NO_ROOM
+                    return found
                 except Exception as error:
                     self._log_line(3, b"Internal error in a script's call: " + repr(error).encode())
                     return None
@@ -159,7 +165,8 @@ class Machine:
                 b"set_repl": given(self._set_repl),
                 b"acl_check": given(self._may_run),
                 b"log": given(self._log),
-                b"keep_frames": given(keep_frames),
+                b"make_safe": given(make_safe),
+                b"memory_max": memory_max_bytes,
                 b"sha1hex": given(lambda text: hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()),
                 b"double": given(lambda value: format_double(float(value))),
                 b"random": given(lambda: self._random.draw() if self.run is not None else None),
@@ -276,7 +283,10 @@ class Machine:
             compiled = self._entry[b"compile"](code, name)
             if isinstance(compiled, tuple):
                 raise CommandError(compiled[1])
-            return self._entry[b"adopt"](keep_frames(compiled))
+            safe = make_safe(compiled)
+            if safe is None:
+                raise CommandError("a function that uses '...' may have two parameters beside it")
+            return self._entry[b"adopt"](safe)
         except LuaError as error:
             raise CommandError(str(error)) from None
 

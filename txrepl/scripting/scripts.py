@@ -1,4 +1,8 @@
-"""EVAL's scripts: found by their SHA1, compiled once; the first line may say what they do."""
+"""EVAL's scripts: found by their SHA1, compiled once; the first line may say what they do.
+
+Of scripts that came by EVAL the last ones used are kept (`LRU_LIST_LENGTH` of Redis 7.4); before, the texts of those
+who put values into their scripts filled the memory. What came by SCRIPT LOAD stays.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from txrepl.errors import CommandError
 from txrepl.scripting.machine import Machine
 from txrepl.scripting.running import FLAG_NAMES, UNDECLARED
 
+EVALS_MAX: Final = 500
+"""Scripts that are kept of those which came by EVAL."""
 _OVERHEAD_BYTES: Final = 150
 """What a cached script takes beside its text."""
 
@@ -72,6 +78,7 @@ class Scripts:
         self._machine = machine
         self._by_sha: dict[bytes, Script] = {}
         self._by_body: dict[bytes, Script] = {}
+        self._passing: dict[bytes, Script] = {}  # those that came by EVAL, the last used at the end
 
     def __len__(self) -> int:
         return len(self._by_sha)
@@ -80,14 +87,20 @@ class Scripts:
         """The script of that SHA1, in any case."""
         return self._by_sha.get(sha) or self._by_sha.get(sha.lower())
 
-    def load(self, body: bytes) -> Script:
+    def load(self, body: bytes, *, keep: bool) -> Script:
         """The script of that text, compiled if it is new (`luaCreateFunction`).
+
+        Parameters:
+            body: the text.
+            keep: it is to stay until it is flushed.
 
         Raises:
             CommandError: it is none.
         """
         known = self._by_body.get(body)
         if known is not None:
+            if self._passing.pop(known.sha, None) is not None and not keep:
+                self._passing[known.sha] = known
             return known
         sha = hashlib.sha1(body, usedforsecurity=False).hexdigest().encode()
         flags, skipped = shebang(body)
@@ -97,12 +110,18 @@ class Scripts:
             raise CommandError(b"ERR Error compiling script (new function): " + error.message) from None
         script = Script(sha, body, flags, program)
         self._by_sha[sha] = self._by_body[body] = script
+        if not keep:
+            self._passing[sha] = script
+            if len(self._passing) > EVALS_MAX:
+                oldest = self._passing.pop(next(iter(self._passing)))
+                del self._by_sha[oldest.sha], self._by_body[oldest.body]
         return script
 
     def flush(self) -> None:
         """Forget all."""
         self._by_sha.clear()
         self._by_body.clear()
+        self._passing.clear()
 
     @property
     def size_bytes(self) -> int:

@@ -19,7 +19,7 @@ local INTERNAL = support.INTERNAL
 local fail, bad_argument, expected = support.fail, support.bad_argument, support.expected
 local READONLY = 'Attempt to modify a readonly table'
 local HOOK_INSTRUCTIONS = 100000
-local FRAMES_MAX_BYTES = 65536
+local RESULTS_MAX = 7999
 
 local NO_ROOM = support.NO_ROOM
 
@@ -30,6 +30,9 @@ host.interrupt, host.ending = bare.interrupt, bare.ending
 
 -- Why a script is ended, by the host's number.
 local reasons = { 'ERR Script killed by user with SCRIPT KILL...', 'ERR FUNCTION LOAD timeout' }
+
+-- What is behind each proxy of a read-only table.
+local shown = setmetatable({}, { __mode = 'k' })
 
 -- errors -------------------------------------------------------------------------------------------------------
 
@@ -46,7 +49,7 @@ end
 
 local function error_handler(err)
   local info = place()
-  if type(err) ~= 'table' then err = { err = 'ERR ' .. tostring(err) } end
+  if type(err) ~= 'table' or shown[err] then err = { err = 'ERR ' .. tostring(err) } end
   if info then
     rawset(err, 'source', info.source)
     rawset(err, 'line', info.currentline)
@@ -59,8 +62,6 @@ local function error_table(message)
 end
 
 -- read-only tables ---------------------------------------------------------------------------------------------
-
-local shown = setmetatable({}, { __mode = 'k' })
 
 local function refuse_assignment()
   error(READONLY, 2)
@@ -210,20 +211,23 @@ local function refused_bytecode(name)
   return nil, short .. ":1: unexpected symbol near 'char(27)'"
 end
 
-local function adopted(chunk)
-  local code = string.dump(chunk)
-  if #code <= FRAMES_MAX_BYTES then chunk = loadstring(host.keep_frames(code)) end
-  return setfenv(chunk, global_proxy)
+-- A chunk made safe by the host; nobody's is named as ours are, which the hook passes by.
+local function compiled(text, name)
+  if is_bytecode(text) then return refused_bytecode(name) end
+  if name == INTERNAL then name = '=(script)' end
+  local chunk, problem = loadstring(text, name)
+  if not chunk then return nil, problem end
+  local code = host.make_safe(string.dump(chunk))
+  if not code then return nil, "a function that uses '...' may have two parameters beside it" end
+  return setfenv(loadstring(code), global_proxy)
 end
 
 function base.loadstring(...)
   local count, text, name = select('#', ...), ...
   text = support.text(1, 'loadstring', count, text)
   name = name == nil and text or support.text(2, 'loadstring', count, name)
-  if is_bytecode(text) then return refused_bytecode(name) end
-  local chunk, problem = loadstring(text, name)
-  if not chunk then return nil, problem end
-  return adopted(chunk)
+  local chunk, problem = compiled(text, name)
+  return chunk, problem
 end
 
 function base.load(...)
@@ -239,10 +243,8 @@ function base.load(...)
     parts[size] = part
   end
   local text = concat(parts, '', 1, size)
-  if is_bytecode(text) then return refused_bytecode(name) end
-  local chunk, problem = loadstring(text, name)
-  if not chunk then return nil, problem end
-  return adopted(chunk)
+  local chunk, problem = compiled(text, name)
+  return chunk, problem
 end
 
 -- A script may look at the collector and push it, but not leave it stopped for those that come after.
@@ -330,8 +332,59 @@ function own_coroutine.wrap(...)
   end
 end
 
+-- Lua 5.1's own unpack counts in an int, which a range that is large enough turns around.
+function base.unpack(...)
+  local count, value, first, last = select('#', ...), ...
+  if type(value) ~= 'table' then expected('table', 1, 'unpack', count, value) end
+  first = first == nil and 1 or support.integer(2, 'unpack', count, first)
+  last = last == nil and #value or support.integer(3, 'unpack', count, last)
+  if last - first >= RESULTS_MAX then fail('too many results to unpack') end
+  return unpack(...)
+end
+
 local own_string = {}
 for name, original in next, string do own_string[name] = original end
+
+-- What takes too much is refused at once, not after seconds of filling the memory.
+function own_string.rep(...)
+  local count, text, times = select('#', ...), ...
+  text = support.text(1, 'rep', count, text)
+  times = support.integer(2, 'rep', count, times)
+  if text == '' or times <= 0 then return '' end
+  if #text * times > host.memory_max then error(NO_ROOM, 0) end
+  local found = string.rep(text, times)
+  return found
+end
+
+-- Matching goes down the machine's stack with each part of a pattern, and past its end if there are enough of them.
+local PATTERN_MAX_BYTES = 32768
+local OWN_ERRORS = { '^bad argument #', '^malformed pattern', '^invalid capture', '^missing ', '^invalid pattern',
+  '^unfinished capture', '^invalid replacement', '^too many captures', '^string slice', '^pattern too' }
+
+local function located(name, ok, found, ...)
+  if ok then return found, ... end
+  if type(found) == 'string' then
+    for _, start in next, OWN_ERRORS do
+      if find(found, start) then
+        local position, message = found:match("^bad argument #(%d+) to '%?' %((.*)%)$")
+        if position then bad_argument(tonumber(position), name, message) end
+        fail(found)
+      end
+    end
+  end
+  error(found, 0)
+end
+
+for _, name in next, { 'find', 'match', 'gmatch', 'gfind', 'gsub' } do
+  local original = string[name]
+  own_string[name] = function(...)
+    local _, pattern, _, plain = ...
+    if type(pattern) == 'string' and #pattern > PATTERN_MAX_BYTES and not (name == 'find' and plain) then
+      fail('pattern too complex')
+    end
+    return located(name, pcall(original, ...))
+  end
+end
 
 local own_math = {}
 for name, original in next, math do own_math[name] = original end
@@ -522,7 +575,7 @@ for name, item in next, cjson do own_cjson[name] = item end
 
 local globals = {
   _VERSION = 'Lua 5.1', assert = assert, error = error, gcinfo = gcinfo, ipairs = ipairs, rawequal = rawequal,
-  select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack,
+  select = select, tonumber = tonumber, tostring = tostring, type = type,
 }
 for name, item in next, base do globals[name] = item end
 globals.string = protect(own_string)
