@@ -127,3 +127,31 @@ def test_a_search_looks_at_what_is_near_and_not_at_all_members(
     bench.run("GEOADD", "all", "13", "38", "here")
     assert b"here" in bench.run("GEOSEARCH", "all", "FROMLONLAT", "13", "38", "BYRADIUS", "10", "km")  # type: ignore[operator]
     assert 1 <= len(looked_at) < 50
+
+
+TRIANGLE = ("BYPOLYGON", "3", "12", "37", "16", "37", "14", "40")
+
+
+def test_a_polygon_is_searched_and_its_result_stored_for_servers_that_know_none(bench: FamilyBench) -> None:
+    """Distances are from the middle of the vertices; in the stream stands what is stored."""
+    bench.run("GEOADD", "sicily", "2.35", "48.85", "Paris")
+    bench.effects()
+    found = bench.run("GEOSEARCH", "sicily", *TRIANGLE, "DESC", "WITHDIST")
+    assert found == [[b"Catania", b"111096.0599"], [b"Palermo", b"57112.6019"]]
+    assert bench.run("GEOSEARCHSTORE", "out", "sicily", *TRIANGLE) == 2
+    stored = [command for _, command in bench.effects()]
+    assert stored == [
+        (b"DEL", b"out"),
+        (b"ZADD", b"out", b"3479099956230698", b"Palermo", b"3479447370796909", b"Catania"),
+    ]
+    assert bench.run("GEOSEARCHSTORE", "out", "none", *TRIANGLE) == 0
+    assert bench.effects() == [(0, (b"DEL", b"out"))]
+    assert bench.run("GEOSEARCHSTORE", "out", "none", *TRIANGLE) == 0
+    assert bench.effects() == []
+
+
+def test_a_polygon_around_a_pole_finds_what_is_in_it(bench: FamilyBench) -> None:
+    """Though its middle is where no place can be."""
+    bench.run("GEOADD", "north", "30", "84", "in", "100", "50", "out")
+    south = [word for longitude in range(-180, 181, 60) for word in (str(longitude), "70")]
+    assert bench.run("GEOSEARCH", "north", "BYPOLYGON", "9", *south, "180", "85", "-180", "85") == [b"in"]

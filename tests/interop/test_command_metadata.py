@@ -183,7 +183,21 @@ _CLEARER = "the same arguments, told otherwise since 7.2"
 
 ARGUMENTS_OTHERWISE: dict[str, dict[str, str]] = {
     "redis70": {
-        **dict.fromkeys(("client|list", "client|kill", "set", "bitop", "xadd", "xtrim", "zrank", "zrevrank"), _MORE),
+        **dict.fromkeys(
+            (
+                "client|list",
+                "client|kill",
+                "geosearch",
+                "geosearchstore",
+                "set",
+                "bitop",
+                "xadd",
+                "xtrim",
+                "zrank",
+                "zrevrank",
+            ),
+            _MORE,
+        ),
         **dict.fromkeys(
             (
                 "config|get",
@@ -207,8 +221,6 @@ ARGUMENTS_OTHERWISE: dict[str, dict[str, str]] = {
                 "bitcount",
                 "cluster|replicate",
                 "cluster|setslot",
-                "geosearch",
-                "geosearchstore",
                 "hscan",
                 "script|debug",
                 "shutdown",

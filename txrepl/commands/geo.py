@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from txrepl.commands.arguments import integer, number
+from txrepl.commands.arguments import integer, integer_between, number
 from txrepl.commands.session import Session
 from txrepl.commands.sorted_sets import zadd
 from txrepl.commands.table import Family, KeySpec, key_at
@@ -21,6 +21,7 @@ from txrepl.keyspace.geohash import (
     Box,
     Circle,
     Coordinates,
+    Polygon,
     Shape,
     decode,
     distance_m,
@@ -29,6 +30,7 @@ from txrepl.keyspace.geohash import (
     search_spans,
 )
 from txrepl.keyspace.longdouble import format_double_in_full
+from txrepl.keyspace.numbers import format_double_short
 from txrepl.keyspace.partial_sort import smallest
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, DoubleText, Reply
@@ -188,6 +190,18 @@ def _box(width_text: bytes, height_text: bytes, unit: bytes) -> Box:
     return Box(width, height, _unit_m(unit))
 
 
+_NOT_BESIDE_POLYGON: Final = frozenset((b"frommember", b"fromlonlat", b"byradius", b"bybox"))
+
+
+def _polygon(argv: list[bytes], at: int) -> tuple[Polygon, int]:
+    """BYPOLYGON's vertices, whose number stands at `at`, and the position behind them."""
+    count = integer_between(argv[at], -(2**31), 2**31 - 1, "ERR invalid number of vertices")
+    end = at + 1 + 2 * count
+    if count < 3 or end > len(argv):
+        raise CommandError("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices")
+    return Polygon([_place(argv[i], argv[i + 1]) for i in range(at + 1, end, 2)]), end
+
+
 class _Search:
     """The words of a search, and the search itself (`georadiusGeneric`).
 
@@ -225,7 +239,7 @@ class _Search:
         self._name = argv[0].partition(b"\0")[0]
         self._centre: Coordinates = (0.0, 0.0)
         self._has_centre: bytes = b""
-        self._shape: Circle | Box | None = None
+        self._shape: Circle | Box | Polygon | None = None
         self._any: bool = False
         self._count: int = 0
         self._order: bytes = b""
@@ -262,6 +276,15 @@ class _Search:
             if word == b"storedist" and self.destination is not None:
                 self.by_distance = True
                 at += 1
+            elif isinstance(self._shape, Polygon) and word in _NOT_BESIDE_POLYGON:
+                raise CommandError(SYNTAX)
+            elif (
+                word == b"bypolygon"
+                and left >= 2
+                and not self._has_centre
+                and not isinstance(self._shape, Circle | Box)
+            ):
+                self._shape, at = _polygon(argv, at + 1)
             elif word == b"frommember" and left >= 1 and self._has_centre != b"fromlonlat":
                 if self.value is not None:
                     self._centre = self._place_of(self.value, argv[at + 1])
@@ -316,7 +339,9 @@ class _Search:
 
     def require_centre_and_shape(self) -> None:
         """Refuse a GEOSEARCH that does not say where, or how far."""
-        if not self._has_centre:
+        if isinstance(self._shape, Polygon):
+            self._centre = self._shape.centre
+        elif not self._has_centre:
             raise CommandError(
                 b"ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for %b" % self._name,
             )
@@ -367,7 +392,14 @@ class _Search:
             scores = {one.member: one.distance_m / self._unit_m for one in self.run()}
         else:
             scores = {one.member: one.score for one in self.run()}
-        return store(s, destination, scores, event, changes=len(scores))
+        dirty = s.keyspace.dirty
+        stored = store(s, destination, scores, event, changes=len(scores))
+        if isinstance(self._shape, Polygon) and s.keyspace.dirty != dirty:
+            s.propagate(b"DEL", destination)  # only Valkey 9 knows polygons
+            if scores:
+                words = [word for member, score in scores.items() for word in (format_double_short(score), member)]
+                s.propagate(b"ZADD", destination, *words)
+        return stored
 
     @property
     def _unit_m(self) -> float:
@@ -405,7 +437,7 @@ _COST: Final = "O(N+log(M)), N being the number of members in the cells around a
 )
 def geosearch(s: Session, argv: list[bytes]) -> Reply:
     """GEOSEARCH key FROMMEMBER member | FROMLONLAT longitude latitude BYRADIUS radius unit | BYBOX width height unit
-    [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]."""
+    | BYPOLYGON vertices longitude latitude … [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]."""
     search = _Search(s, argv, 1)
     search.search_options(argv, 2)
     search.require_centre_and_shape()

@@ -147,15 +147,17 @@ SYNTAXES: Final[dict[str, str]] = {
         "[count-block{COUNT count:integer [ANY]}] [order(ASC | DESC)]"
     ),
     "geosearch": (
-        "key#0 from(FROMMEMBER member | FROMLONLAT longitude_latitude{longitude:double latitude:double}) "
+        "key#0 [from(FROMMEMBER member | FROMLONLAT fromlonlat{longitude:double latitude:double})] "
         "by(circle{BYRADIUS radius:double unit(M | KM | FT | MI)} | box{BYBOX width:double height:double "
-        "unit(M | KM | FT | MI)}) [order(ASC | DESC)] [count{COUNT count:integer [ANY]}] [WITHCOORD] "
+        "unit(M | KM | FT | MI)} | polygon@9.0.0{BYPOLYGON num-vertices:integer vertices{longitude:double "
+        "latitude:double}*}) [order(ASC | DESC)] [count-block{COUNT count:integer [ANY]}] [WITHCOORD] "
         "[WITHDIST] [WITHHASH]"
     ),
     "geosearchstore": (
-        "destination#0 source#1 from(FROMMEMBER member | FROMLONLAT longitude_latitude{longitude:double "
-        "latitude:double}) by(circle{BYRADIUS radius:double unit(M | KM | FT | MI)} | box{BYBOX "
-        "width:double height:double unit(M | KM | FT | MI)}) [order(ASC | DESC)] [count{COUNT count:integer "
+        "destination#0 source#1 [from(FROMMEMBER member | FROMLONLAT fromlonlat{longitude:double "
+        "latitude:double})] by(circle{BYRADIUS radius:double unit(M | KM | FT | MI)} | box{BYBOX "
+        "width:double height:double unit(M | KM | FT | MI)} | polygon@9.0.0{BYPOLYGON num-vertices:integer "
+        "vertices{longitude:double latitude:double}*}) [order(ASC | DESC)] [count-block{COUNT count:integer "
         "[ANY]}] [STOREDIST]"
     ),
     "get": "key#0",

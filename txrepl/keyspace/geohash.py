@@ -9,7 +9,7 @@ and geohash_helper.c of Redis 7.2.
 
 from __future__ import annotations
 
-from math import asin, cos, isfinite, nan, pi, sin, sqrt
+from math import asin, atan2, cos, isfinite, nan, pi, sin, sqrt
 from typing import Final, Protocol
 
 LONGITUDE_MAX: Final = 180.0
@@ -121,6 +121,10 @@ def distance_m(start: Coordinates, end: Coordinates) -> float:
 # -- searches ---------------------------------------------------------------------------------------------------
 
 
+_Bounds = tuple[float, float, float, float]
+"""West, east, south and north, in degrees."""
+
+
 class Shape(Protocol):
     """What a search covers, without its centre.
 
@@ -130,8 +134,8 @@ class Shape(Protocol):
 
     unit_m: float
 
-    def half_sides_m(self) -> tuple[float, float]:
-        """Half the width and height of what is around the shape, in metres."""
+    def bounds(self, centre: Coordinates) -> _Bounds:
+        """What is around the shape (`geohashBoundingBox`)."""
 
     def reach_m(self) -> float:
         """Metres from the centre to the furthest place."""
@@ -154,9 +158,9 @@ class Circle:
         self.unit_m = unit_m
         self._radius_m = radius * unit_m
 
-    def half_sides_m(self) -> tuple[float, float]:
-        """The radius, both ways."""
-        return self._radius_m, self._radius_m
+    def bounds(self, centre: Coordinates) -> _Bounds:
+        """The radius, all ways."""
+        return _bounds_around(self._radius_m, self._radius_m, centre)
 
     def reach_m(self) -> float:
         """The radius."""
@@ -184,9 +188,9 @@ class Box:
         self._width = width
         self._height = height
 
-    def half_sides_m(self) -> tuple[float, float]:
-        """Half of its sides."""
-        return self.unit_m * (self._width / 2), self.unit_m * (self._height / 2)
+    def bounds(self, centre: Coordinates) -> _Bounds:
+        """Half of its sides, both ways."""
+        return _bounds_around(self.unit_m * (self._width / 2), self.unit_m * (self._height / 2), centre)
 
     def reach_m(self) -> float:
         """From the centre to a corner."""
@@ -202,12 +206,59 @@ class Box:
         return distance_m(centre, place)
 
 
-_Bounds = tuple[float, float, float, float]
+class Polygon:
+    """All within a polygon of longitudes and latitudes (Valkey 9).
+
+    Parameters:
+        vertices: at least three, in order.
+
+    Attributes:
+        centre: the mean of the vertices, on the globe: distances are from there.
+    """
+
+    __slots__ = ("_bounds", "_vertices", "centre", "unit_m")
+
+    def __init__(self, vertices: list[Coordinates]) -> None:
+        self.unit_m = 1.0
+        self._vertices = vertices
+        longitudes, latitudes = zip(*vertices, strict=True)
+        self._bounds: _Bounds = (min(longitudes), max(longitudes), min(latitudes), max(latitudes))
+        self.centre: Coordinates = self._mean()
+
+    def _mean(self) -> Coordinates:
+        x = y = z = 0.0
+        for longitude, latitude in self._vertices:
+            across, up = longitude * _RADIANS, latitude * _RADIANS
+            x += cos(up) * cos(across)
+            y += cos(up) * sin(across)
+            z += sin(up)
+        return atan2(y, x) / _RADIANS, atan2(z, sqrt(x * x + y * y)) / _RADIANS
+
+    def bounds(self, centre: Coordinates) -> _Bounds:
+        """The outermost vertices, all ways."""
+        return self._bounds
+
+    def reach_m(self) -> float:
+        """From the centre to the furthest corner of the bounds."""
+        west, east, south, north = self._bounds
+        corners = ((west, north), (east, north), (west, south), (east, south))
+        return max(distance_m(self.centre, corner) for corner in corners)
+
+    def distance_within(self, centre: Coordinates, place: Coordinates) -> float | None:
+        """Metres from the centre, None for a place outside (`geohashGetDistanceIfInPolygon`)."""
+        longitude, latitude = place
+        is_inside = False
+        last = self._vertices[-1]
+        for one in self._vertices:
+            if (one[1] > latitude) != (last[1] > latitude):
+                edge = (last[0] - one[0]) * (latitude - one[1]) / (last[1] - one[1]) + one[0]
+                is_inside ^= longitude < edge
+            last = one
+        return distance_m(centre, place) if is_inside else None
 
 
-def _bounds(shape: Shape, centre: Coordinates) -> _Bounds:
-    """West, east, south and north of a search (`geohashBoundingBox`)."""
-    width_m, height_m = shape.half_sides_m()
+def _bounds_around(width_m: float, height_m: float, centre: Coordinates) -> _Bounds:
+    """The bounds of what reaches so many metres from the centre (`geohashBoundingBox`)."""
     longitude, latitude = centre
     up = height_m / _EARTH_RADIUS_M / _RADIANS
     edge = latitude - up if latitude < 0 else latitude + up
@@ -253,9 +304,12 @@ def search_spans(shape: Shape, centre: Coordinates) -> list[ScoreSpan]:
 
     Parameters:
         shape: what is searched.
-        centre: around where; within the bounds of places.
+        centre: around where. All places are searched when it is nearer to a pole than they are, as a polygon's middle
+            can be: there is no cell for it (Valkey then searches somewhere or other).
     """
-    west, east, south, north = _bounds(shape, centre)
+    if abs(centre[1]) > LATITUDE_MAX:
+        return [(0.0, float(1 << 52))]
+    west, east, south, north = shape.bounds(centre)
     step = _estimated_step(shape.reach_m(), centre[1])
     bits = encode(*centre, step)
     if step > 1 and (
