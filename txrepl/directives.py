@@ -47,6 +47,7 @@ _SETTINGS: Final = {
 }
 
 _KEYSPACE: Final = {
+    "lazyfree-lazy-eviction": "lazy_eviction",
     "lazyfree-lazy-expire": "lazy_expire",
     "lazyfree-lazy-user-del": "lazy_user_del",
     "lazyfree-lazy-user-flush": "lazy_user_flush",
@@ -93,6 +94,7 @@ def follow_directives(node: Node) -> None:
         name = config.get_str("maxmemory-policy")
         node.keyspace.count_uses(name.endswith("lfu"))
         node.keyspace.saves_uses = name.endswith(("lfu", "lru"))
+        node.memory.evictor.set_policy(name)
 
     def save_points() -> None:
         node.saver.points = config.save_points
@@ -125,6 +127,11 @@ def follow_directives(node: Node) -> None:
     follow("client-output-buffer-limit", output_limits)
     follow("save", save_points)
     follow("maxmemory-policy", policy)
+    follow("maxmemory", lambda: node.memory.set_limit(config.get_int("maxmemory")))
+    copy("maxmemory-samples", node.memory.evictor, "samples")
+    copy("maxmemory-eviction-tenacity", node.memory, "tenacity")
+    copy("maxmemory-clients", node.memory, "clients_limit")
+    copy("replica-ignore-maxmemory", node.memory, "replica_ignores")
     copy("lfu-log-factor", node.keyspace.lfu, "log_factor")
     copy("lfu-decay-time", node.keyspace.lfu, "decay_minutes")
     follow("repl-backlog-size", backlog_size)

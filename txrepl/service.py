@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from txrepl import __version__
+from txrepl.commands.info import read_process
 from txrepl.commands.migration import Migration
 from txrepl.commands.session import Timer
 from txrepl.commands.stats import Loading
@@ -86,6 +87,7 @@ class RedisService(service.Service):
         self.migrator = Migrator(self.node, reactor)
         self._others = OtherClients(reactor)
         self.node.host = self
+        self.node.memory.base_bytes = read_process().resident
         self.node.multiplexing_api = type(reactor).__name__.removesuffix("Reactor").lower()
         self.node.primary.snapshots = self.snapshots
         self._ticker = task.LoopingCall(self.node.tick)

@@ -95,6 +95,7 @@ DIFFERENT: dict[str, dict[tuple[str, int], str]] = {
             (f"cluster|{name}", FLAGS): "allowed while loading since Valkey 8"
             for name in ("info", "myid", "nodes", "shards", "slots")
         },
+        **{(f"memory|{name}", FLAGS): "allowed while loading since Valkey 8" for name in ("malloc-stats", "purge")},
         ("latency|reset", TIPS): "the numbers are added up since Valkey 8",
         ("cluster|replicate", ARITY): "NO ONE since Valkey 9",
         ("sinterstore", KEYS): "Valkey tells that the destination is overwritten",

@@ -86,7 +86,7 @@ def describe(client: Session, running: Sequence[bytes] = ()) -> bytes:
             client.lib_version,
         )
     )
-    queued = sum(sum(map(len, argv)) for argv in client.queue)
+    queued = client.queued_bytes
     waiting = sum(map(len, running or client.waiting_argv))
     pending_in = client.outlet.pending_input()
     pending_out = client.outlet.pending_output()

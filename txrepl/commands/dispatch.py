@@ -61,7 +61,7 @@ from txrepl.commands.table import (
     Command,
     CommandTable,
 )
-from txrepl.errors import CommandError
+from txrepl.errors import OUT_OF_MEMORY, CommandError
 from txrepl.keyspace.streams import StreamValue
 from txrepl.keyspace.values import ListValue, SortedSetValue
 from txrepl.resp.replies import NO_REPLY, OK, QUEUED, Many, NoReply, Reply, encode
@@ -69,6 +69,7 @@ from txrepl.resp.replies import NO_REPLY, OK, QUEUED, Many, NoReply, Reply, enco
 EVERY_COMMAND: Final = -1
 """A gate that no command passes unchecked."""
 
+_ENDS_MULTI: Final = frozenset(("exec", "discard", "quit", "reset"))
 _READING_SCRIPTS: Final = frozenset(("eval_ro", "evalsha_ro", "fcall_ro"))
 _UNQUEUED: Final = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))
 _SUBSCRIBER_MAY: Final = frozenset(
@@ -115,6 +116,7 @@ class Dispatcher:
             them calls `set_gate`, and `release_paused` when they became fewer.
         slow_ns: commands that take so long, in ns, interest somebody; whoever changes a threshold calls
             `follow_observations`.
+        memory_gate: flag bits of commands that are looked at for the memory that they may need.
     """
 
     def __init__(self, server: Server, table: CommandTable, propagation: Propagation) -> None:
@@ -130,6 +132,7 @@ class Dispatcher:
         self.observations = server.observations
         self.slow_ns: int = DISABLED
         self._counts_durations: bool = True
+        self.memory_gate: int = 0
         self._state_gate: int = 0
         self._serving: bool = False
         self._released: list[Session] = []
@@ -161,8 +164,14 @@ class Dispatcher:
         self.gate = (
             self._state_gate
             | self.pause_flags
+            | self.memory_gate
             | (EVERY_COMMAND if self.monitors or self.server.scripting.busy_refusal() is not None else 0)
         )
+
+    def set_memory_gate(self, is_near: bool) -> None:
+        """Tell whether the limit of memory is so near that it is looked at before each command that may need some."""
+        self.memory_gate = DENYOOM | MAY_REPLICATE if is_near else 0
+        self.refresh_gate()
 
     def _flush_monitors_soon(self) -> None:
         self.server.later(0, self.monitors.flush)
@@ -378,6 +387,7 @@ class Dispatcher:
             return Blocked([], 0, kind="pause")
         if session.flags & IN_MULTI and command.name not in _UNQUEUED:
             session.queue.append(argv)
+            session.queued_bytes += sum(map(len, argv))
             return QUEUED
         keyspace = self.keyspace
         keyspace.verbatim = True
@@ -496,7 +506,11 @@ class Dispatcher:
             denial = check(session.user, command, argv)
             if denial is not None:
                 return self._no_permission(session, denial)
-        if command.name == "exec" and self._queue_writes(session):
+        if self.memory_gate and not session.flags & PRIMARY and not self.server.free_memory():
+            wants_more = session.flags & IN_MULTI and command.name not in _ENDS_MULTI  # a longer queue
+            if wants_more or flags & DENYOOM or (command.name == "exec" and self._queue_has(session, DENYOOM)):
+                return CommandError(OUT_OF_MEMORY)
+        if command.name == "exec" and self._queue_has(session, WRITE):
             flags |= WRITE
         if session.flags & REDIRECTS and self.server.link.host:
             elsewhere = WRITE if session.flags & READS_HERE else WRITE | READONLY
@@ -550,7 +564,7 @@ class Dispatcher:
         if session.flags & (REPLICA | PRIMARY):
             return False
         flags = command.flags
-        if command.name == "exec" and self._queue_writes(session):
+        if command.name == "exec" and self._queue_has(session, WRITE):
             flags |= WRITE
         return bool(self.pause_flags == EVERY_COMMAND or flags & self.pause_flags)
 
@@ -560,8 +574,8 @@ class Dispatcher:
             return command.flags
         return command.flags_of(self.server, argv, command.flags)
 
-    def _queue_writes(self, session: Session) -> bool:
-        return any((known := self.table.resolve(argv)) is not None and known.flags & WRITE for argv in session.queue)
+    def _queue_has(self, session: Session, flag: int) -> bool:
+        return any((known := self.table.resolve(argv)) is not None and known.flags & flag for argv in session.queue)
 
     def _unknown(self, container: Command | None, argv: list[bytes]) -> CommandError:
         name = argv[0]
@@ -640,6 +654,7 @@ class Dispatcher:
     def abort_transaction(self, session: Session) -> None:
         """Forget a session's queue and watches (`discardTransaction`)."""
         session.queue = []
+        session.queued_bytes = 0
         session.flags &= ~(IN_MULTI | MULTI_FAILED)
         session.unwatch()
 

@@ -42,7 +42,9 @@ def _fcall(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
     keys, arguments = split_keys(argv, count)
     may_write = prepare(s, function.flags, read_only=read_only)
     try:
-        return server.scripting.run_function(function, request_of(s, argv, keys, arguments, read_only=not may_write))
+        return server.scripting.run_function(
+            function, request_of(s, argv, keys, arguments, function.flags, read_only=not may_write)
+        )
     finally:
         s.keyspace.verbatim = False
 

@@ -178,48 +178,43 @@ def _scripting(server: Server) -> Section:
 
 
 def _memory(server: Server, process: Process) -> Section:
-    used, peak = process.resident, process.resident_peak
-    backlog = server.feed.backlog
-    backlog_bytes = backlog.memory_bytes() if backlog is not None else 0
-    clients = [x for x in server.sessions.values() if not x.flags & REPLICA]
-    client_bytes = sum(x.outlet.pending_input() + x.outlet.pending_output() for x in clients)
-    overhead = backlog_bytes + client_bytes
-    dataset = max(0, used - overhead)
+    use = server.memory_use()
+    used, peak, resident = use.total, use.peak, process.resident
     limit = server.config.get_int("maxmemory")
     return {
         "used_memory": str(used),
         "used_memory_human": human(used),
-        "used_memory_rss": str(used),
-        "used_memory_rss_human": human(used),
+        "used_memory_rss": str(resident),
+        "used_memory_rss_human": human(resident),
         "used_memory_peak": str(peak),
         "used_memory_peak_human": human(peak),
-        "used_memory_peak_perc": f"{100 * used / peak:.2f}%",
-        "used_memory_overhead": str(overhead),
-        "used_memory_startup": "0",
-        "used_memory_dataset": str(dataset),
-        "used_memory_dataset_perc": f"{100 * dataset / used:.2f}%",
+        "used_memory_peak_perc": f"{use.peak_percentage:.2f}%",
+        "used_memory_overhead": str(use.overhead),
+        "used_memory_startup": "0",  # the interpreter is not in used_memory
+        "used_memory_dataset": str(use.data),
+        "used_memory_dataset_perc": f"{use.data_percentage:.2f}%",
         "allocator_allocated": str(used),
-        "allocator_active": str(process.resident),  # as Redis has it where the allocator tells nothing, as libc's
-        "allocator_resident": str(process.resident),
+        "allocator_active": str(resident),  # as Redis has it where the allocator tells nothing, as libc's
+        "allocator_resident": str(resident),
         "total_system_memory": str(process.system_memory),
         "total_system_memory_human": human(process.system_memory),
         **_scripting(server),
         "maxmemory": str(limit),
         "maxmemory_human": human(limit),
         "maxmemory_policy": server.config.get_str("maxmemory-policy"),
-        "allocator_frag_ratio": f"{process.resident / used:.2f}",
-        "allocator_frag_bytes": str(process.resident - used),
+        "allocator_frag_ratio": f"{use.fragmentation(resident):.2f}",
+        "allocator_frag_bytes": str(use.fragmentation_bytes(resident)),
         "allocator_rss_ratio": "1.00",
         "allocator_rss_bytes": "0",
         "rss_overhead_ratio": "1.00",
         "rss_overhead_bytes": "0",
-        "mem_fragmentation_ratio": "1.00",
-        "mem_fragmentation_bytes": "0",
-        "mem_not_counted_for_evict": "0",
-        "mem_replication_backlog": str(backlog_bytes),
-        "mem_total_replication_buffers": str(backlog_bytes),
-        "mem_clients_slaves": "0",
-        "mem_clients_normal": str(client_bytes),
+        "mem_fragmentation_ratio": f"{use.fragmentation(resident):.2f}",
+        "mem_fragmentation_bytes": str(use.fragmentation_bytes(resident)),
+        "mem_not_counted_for_evict": str(use.not_counted),
+        "mem_replication_backlog": str(use.backlog - use.not_counted),
+        "mem_total_replication_buffers": str(use.backlog),
+        "mem_clients_slaves": str(use.replicas),
+        "mem_clients_normal": str(use.clients),
         "mem_cluster_links": "0",
         "mem_aof_buffer": "0",
         "mem_allocator": "python",
@@ -307,10 +302,10 @@ def _stats(server: Server, process: Process) -> Section:
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": "0",
         "expire_cycle_cpu_milliseconds": str(stats.expire_cycle_us // 1000),
-        "evicted_keys": "0",
-        "evicted_clients": "0",
-        "total_eviction_exceeded_time": "0",
-        "current_eviction_exceeded_time": "0",
+        "evicted_keys": str(stats.evicted_keys),
+        "evicted_clients": str(stats.evicted_clients),
+        "total_eviction_exceeded_time": str(stats.eviction_exceeded_ms + server.exceeded_ms),
+        "current_eviction_exceeded_time": str(server.exceeded_ms),
         "keyspace_hits": str(keyspace.hits),
         "keyspace_misses": str(keyspace.misses),
         "pubsub_channels": str(len(pubsub.channels)),

@@ -7,8 +7,8 @@ from typing import Final
 from txrepl.commands.access.checks import check
 from txrepl.commands.authentication import denied
 from txrepl.commands.session import DENY_BLOCKING, PRIMARY, RESTRICTED, TRACKING, Server, Session
-from txrepl.commands.table import NOSCRIPT, WRITE, Command
-from txrepl.errors import CommandError
+from txrepl.commands.table import DENYOOM, NOSCRIPT, WRITE, Command
+from txrepl.errors import OUT_OF_MEMORY, CommandError
 from txrepl.resp.replies import Reply
 from txrepl.scripting.running import REPL_REPLICA, Run
 
@@ -84,6 +84,9 @@ class ScriptCalls:
                 return CommandError(b"ERR ACL failure in script: " + denial.text())
         if flags & WRITE and run.request.read_only:
             return CommandError(NO_WRITES)
+        must_run = run.wrote or run.request.from_primary or run.request.allows_oom
+        if flags & DENYOOM and self._server.out_of_memory and not must_run:
+            return CommandError(OUT_OF_MEMORY)
         return self._server.script_refusal(session, flags)
 
     def may_run(self, argv: list[bytes]) -> bool | None:

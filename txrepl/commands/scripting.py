@@ -71,9 +71,12 @@ def prepare(s: Session, flags: int, *, read_only: bool) -> bool:
     return True
 
 
-def request_of(s: Session, argv: list[bytes], keys: list[bytes], arguments: list[bytes], *, read_only: bool) -> Request:
-    """What a client wants run."""
-    return Request(argv, ScriptCalls(s), s.proto, keys, arguments, read_only, bool(s.flags & PRIMARY))
+def request_of(
+    s: Session, argv: list[bytes], keys: list[bytes], arguments: list[bytes], flags: int, *, read_only: bool
+) -> Request:
+    """What a client wants run; `flags` are those that the script declares."""
+    allows_oom = bool(flags & ALLOW_OOM)
+    return Request(argv, ScriptCalls(s), s.proto, keys, arguments, read_only, bool(s.flags & PRIMARY), allows_oom)
 
 
 def _flags_of_text(server: Any, argv: list[bytes], flags: int) -> int:
@@ -93,7 +96,9 @@ def _run(s: Session, argv: list[bytes], script: Script, count: int, *, read_only
     server = s.server
     may_write = prepare(s, script.flags, read_only=read_only)
     try:
-        return server.scripting.run_script(script, request_of(s, argv, keys, arguments, read_only=not may_write))
+        return server.scripting.run_script(
+            script, request_of(s, argv, keys, arguments, script.flags, read_only=not may_write)
+        )
     finally:
         s.keyspace.verbatim = False
 

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from txrepl.commands.access.record import Record
 from txrepl.commands.access.users import User, Users
+from txrepl.commands.memory_use import MemoryUse
 from txrepl.commands.migration import Migration, Migrations
 from txrepl.commands.observations import Observations
 from txrepl.commands.stats import Loading, Stats
@@ -81,6 +82,10 @@ SLOW_PATH: Final = (
     | TRACKING
     | REDIRECTS
 )
+
+
+QUEUED_BYTES: Final = 200
+"""What a queued command takes beside the length of its words."""
 
 
 class Outlet(Protocol):
@@ -225,6 +230,23 @@ class Server(Protocol):
     expires_actively: bool
     cron_paused: bool
 
+    @property
+    def out_of_memory(self) -> bool:
+        """More is used than `maxmemory` allows, and nothing can be evicted: what needs memory is to be refused.
+
+        It is as of the last look, which was taken before the command that is being run (`pre_command_oom_state`).
+        """
+
+    @property
+    def exceeded_ms(self) -> int:
+        """For how long `maxmemory` has been passed, in ms; 0 when it is not."""
+
+    def free_memory(self) -> bool:
+        """Evict keys if more is used than `maxmemory` allows; False if `out_of_memory` now."""
+
+    def memory_use(self) -> MemoryUse:
+        """What memory is used for."""
+
     def log(self, level: str, message: str) -> None:
         """Write a line; levels are `debug`, `verbose`, `notice`, `warning`."""
 
@@ -330,6 +352,7 @@ class Session:
         flags: the bits above.
         user: who the client is; None may do everything (the primary's stream).
         queue: MULTI's queued commands.
+        queued_bytes: what their words take.
         watched: (database number, key) that WATCH guards.
         channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
         tracking: how it tracks keys, None if it does not.
@@ -356,6 +379,7 @@ class Session:
         "patterns",
         "proto",
         "queue",
+        "queued_bytes",
         "replica",
         "server",
         "shard_channels",
@@ -377,6 +401,7 @@ class Session:
         self.proto: int = 2
         self.flags: int = 0
         self.queue: list[list[bytes]] = []
+        self.queued_bytes: int = 0
         self.watched: dict[tuple[int, bytes], None] = {}
         self.channels: set[bytes] | None = None
         self.patterns: set[bytes] | None = None
@@ -396,6 +421,11 @@ class Session:
         self.created_ms: int = 0
         self.last_active_ms: int = 0
         self.last_command: str = ""
+
+    def buffer_bytes(self) -> int:
+        """Bytes that wait on this connection: requests that came, replies that have not gone, a transaction's queue."""
+        held = self.queued_bytes + QUEUED_BYTES * len(self.queue) + sum(map(len, self.waiting_argv))
+        return self.outlet.pending_input() + self.outlet.pending_output() + held
 
     def propagate(self, *command: bytes) -> None:
         """Put this command into the stream instead of the one being run; may be called several times."""

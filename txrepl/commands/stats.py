@@ -52,6 +52,9 @@ class Stats:
     query_limit_disconnections: int = 0
     denials: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("auth", "command", "key", "channel"), 0))
     expire_cycle_us: int = 0
+    evicted_keys: int = 0
+    evicted_clients: int = 0
+    eviction_exceeded_ms: int = 0
     commands_rate: Rate = field(default_factory=Rate)
     input_rate: Rate = field(default_factory=Rate)
     output_rate: Rate = field(default_factory=Rate)

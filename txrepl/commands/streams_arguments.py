@@ -181,6 +181,7 @@ class GroupAtWork:
         group = None if value is None else value.groups.get(name)
         if value is None or group is None:
             raise no_group(missing, key, name)
+        session.db.resized(key)
         self.session = session
         self.key = key
         self.name = name

@@ -60,7 +60,7 @@ def overwrite(db: Database, key: bytes, value: bytes) -> None:
         db.persist(key)
     keyspace = db.keyspace
     db.on_use[key] = keyspace.clock
-    if db.data.get(key).__class__ is bytes and not db.guarded and db.on_put is db.on_use:
+    if db.data.get(key).__class__ is bytes and not db.guarded and not keyspace.attention:
         db.data[key] = value
     else:
         db.put(key, value)

@@ -17,6 +17,7 @@ family = Family("transactions")
 def discard_transaction(s: Session) -> None:
     """Forget the queue and the watches."""
     s.queue = []
+    s.queued_bytes = 0
     s.flags &= ~(IN_MULTI | MULTI_FAILED)
     s.unwatch()
 

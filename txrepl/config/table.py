@@ -235,7 +235,7 @@ _REPLICATION: Final = (
     Spec("replica-announce-ip", _OPTIONAL, "", alias="slave-announce-ip"),
     Spec("replica-announce-port", _PORT, 0, alias="slave-announce-port"),
     Spec("replica-ignore-disk-write-errors", _BOOL, False),
-    Spec("replica-ignore-maxmemory", _BOOL, True, alias="slave-ignore-maxmemory", honoured=False),
+    Spec("replica-ignore-maxmemory", _BOOL, True, alias="slave-ignore-maxmemory"),
     Spec("replica-delay", _INT, 0),
     Spec("replica-delay-max-bytes", Memory(1, LONG_MAX), 1024**3),
     Spec("replica-delay-stop-before", _LONG, 0),
@@ -269,9 +269,8 @@ _SECURITY: Final = (
     Spec("enable-module-command", _ALLOWED, "no", mutable=False),
 )
 
-_NO_LIMIT: Final = "memory is not limited and no key is evicted"
 _MEMORY: Final = (
-    Spec("maxmemory", Memory(0, ULONG_MAX), 0, honoured=False, note=_NO_LIMIT),
+    Spec("maxmemory", Memory(0, ULONG_MAX), 0),
     Spec(
         "maxmemory-policy",
         Choice(
@@ -287,16 +286,14 @@ _MEMORY: Final = (
             )
         ),
         "noeviction",
-        honoured=False,
-        note=_NO_LIMIT,
     ),
-    Spec("maxmemory-samples", Integer(1, INT_MAX), 5, honoured=False),
-    Spec("maxmemory-eviction-tenacity", Integer(0, 100), 10, honoured=False),
-    Spec("maxmemory-clients", Memory(-100, LONG_MAX, percent=True), 0, honoured=False),
+    Spec("maxmemory-samples", Integer(1, INT_MAX), 5),
+    Spec("maxmemory-eviction-tenacity", Integer(0, 100), 10),
+    Spec("maxmemory-clients", Memory(-100, LONG_MAX, percent=True), 0),
     Spec("lfu-log-factor", _INT, 10),
     Spec("lfu-decay-time", _INT, 1),
     Spec("active-expire-effort", Integer(1, 10), 1, honoured=False),
-    Spec("lazyfree-lazy-eviction", _BOOL, False, honoured=False, note=_FREED_IN_SLICES),
+    Spec("lazyfree-lazy-eviction", _BOOL, False),
     Spec("lazyfree-lazy-expire", _BOOL, False),
     Spec("lazyfree-lazy-server-del", _BOOL, False, honoured=False, note=_FREED_IN_SLICES),
     Spec("lazyfree-lazy-user-del", _BOOL, False),

@@ -9,15 +9,18 @@ change, wakes WATCH and notifies. Deleting an expired key is an effect like any 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Final
 
 from txrepl.errors import WRONG_TYPE, CommandError
 from txrepl.keyspace.access import FIRST_COUNT, NOTHING, FirstCounts, Frequencies, LfuSettings, Notes, pack
 from txrepl.keyspace.expiry import ExpiryWheel
 from txrepl.keyspace.lazyfree import LazyFree
+from txrepl.keyspace.memory import DEADLINE_BYTES, ENTRY_BYTES, Tally, estimate
+from txrepl.keyspace.sampler import Sampler
 from txrepl.keyspace.scan import ScanIndex
 from txrepl.keyspace.streams import NODE_BYTES, NODE_ENTRIES, StreamValue
 from txrepl.keyspace.values import (
@@ -102,6 +105,8 @@ HOLDS_USES: Final = 1 << 15
 """In `Keyspace.attention`: look-ups leave no trace at present."""
 REPORTS_CHANGES: Final = 1 << 16
 """In `Keyspace.attention`: changed keys are reported (`Keyspace.report_changes`)."""
+TALLIES: Final = 1 << 17
+"""In `Keyspace.attention`: databases have a tally of their bytes, or samplers."""
 
 CLOCK_MS: Final = 100
 """How far `Keyspace.clock` may be behind."""
@@ -123,6 +128,7 @@ class Keyspace:
         effects: what the command being run puts into the stream beside (or instead of) itself.
         verbatim: False when a command has been replaced by its effects.
         expiry: what due keys mean now.
+        count: steps that are left until the bytes of what there is are counted, None when they are.
         attention: not 0 while a change of a key concerns more than the key: the one test of the hot path. It holds
             `notify_flags` and the bits above them.
         notify: called as notify(event class, event name, key, database index) when `notify_flags` admits it.
@@ -140,6 +146,7 @@ class Keyspace:
     __slots__ = (
         "attention",
         "clock",
+        "count",
         "counts_uses",
         "databases",
         "dirty",
@@ -150,6 +157,7 @@ class Keyspace:
         "functions",
         "has_streams",
         "hits",
+        "lazy_eviction",
         "lazy_expire",
         "lazy_user_del",
         "lazy_user_flush",
@@ -185,10 +193,12 @@ class Keyspace:
         self.misses: int = 0
         self.expired_keys: int = 0
         self.expired_fields: int = 0
+        self.lazy_eviction: bool = False
         self.lazy_expire: bool = False
         self.lazy_user_del: bool = False
         self.lazy_user_flush: bool = False
         self.attention: int = 0
+        self.count: Iterator[None] | None = None
         self.notify: Callable[[int, bytes, bytes, int], None] | None = None
         self.report_modified: Callable[[bytes], None] | None = None
         self.report_emptied: Callable[[], None] | None = None
@@ -249,6 +259,23 @@ class Keyspace:
         if self.report_emptied is not None:
             self.report_emptied()
 
+    # -- bytes --------------------------------------------------------------------------------------------------
+
+    def begin_count(self) -> None:
+        """Keep a total of the bytes of each database from now on; `count` is what to step through until it is None."""
+        self.attention |= TALLIES
+        for db in self.databases:
+            db.close_tally()
+            db.tally = Tally(db.data)
+        self.count = chain.from_iterable([db.tally.count() for db in self.databases if db.tally is not None])
+
+    def end_count(self) -> None:
+        """Nobody needs the totals any more."""
+        self.attention &= ~TALLIES
+        self.count = None
+        for db in self.databases:
+            db.close_tally()
+
     def emit(self, index: int, *command: bytes) -> None:
         """Put a command into the stream as an effect of the one being run."""
         self.effects.append((index, command))
@@ -266,8 +293,10 @@ class Keyspace:
         a.volatile_wheel, b.volatile_wheel = b.volatile_wheel, a.volatile_wheel
         a.used, b.used = b.used, a.used
         a.since_ms, b.since_ms = b.since_ms, a.since_ms
-        a.heed_uses()
-        b.heed_uses()
+        a.tally, b.tally = b.tally, a.tally
+        for db in (a, b):
+            db.heed_uses()
+            db.drop_samplers()
 
     def clear(self) -> int:
         """Drop every key of every database; returns how many there were."""
@@ -286,6 +315,7 @@ class Keyspace:
             mine.data, mine.expires, mine.wheel, mine.index = theirs.data, theirs.expires, theirs.wheel, theirs.index
             mine.volatile, mine.volatile_wheel = theirs.volatile, theirs.volatile_wheel
             mine.used, mine.since_ms = theirs.used, theirs.since_ms
+            mine.drop_samplers()
             if self.counts_uses != other.counts_uses:
                 mine.forget_uses()
             mine.heed_uses()
@@ -294,6 +324,8 @@ class Keyspace:
             theirs.forget_uses()
         if self.local_expires is not None:
             self.local_expires = []
+        if self.attention & TALLIES:
+            self.begin_count()
         self.functions = other.functions
         self.has_streams = other.has_streams
         self.module_aux = other.module_aux
@@ -345,6 +377,8 @@ class Database:
         used: key → when or how often it was used, for those used since `since_ms` (see `access`).
         since_ms: when the keys that are not in `used` were loaded, unix ms.
         on_use, on_put: where look-ups and new values are noted.
+        tally: the bytes of keys and values, None while nobody wants to know.
+        key_sampler, deadline_sampler: random keys of `data` and of `expires` for eviction, None until it needs them.
         watched: key → watchers' callbacks by client id; see `changed`.
         waiting: keys that clients are blocked on (count of clients).
         guarded: those of them whose loss, too, ends the waiting (count of clients).
@@ -352,14 +386,17 @@ class Database:
 
     __slots__ = (
         "data",
+        "deadline_sampler",
         "expires",
         "guarded",
         "index",
+        "key_sampler",
         "keyspace",
         "number",
         "on_put",
         "on_use",
         "since_ms",
+        "tally",
         "used",
         "volatile",
         "volatile_wheel",
@@ -381,6 +418,9 @@ class Database:
         self.since_ms: int = keyspace.now_ms
         self.on_use: Notes = self.used
         self.on_put: Notes = self.used
+        self.tally: Tally | None = None
+        self.key_sampler: Sampler | None = None
+        self.deadline_sampler: Sampler | None = None
         self.watched: dict[bytes, dict[int, Callable[[], None]]] = {}
         self.waiting: dict[bytes, int] = {}
         self.guarded: dict[bytes, int] = {}
@@ -518,6 +558,7 @@ class Database:
         """`read` for a stream command; raises CommandError WRONGTYPE."""
         value = self.read(key)
         if value is None or type(value) is StreamValue:
+            self.resized(key)
             return value
         raise CommandError(WRONG_TYPE)
 
@@ -525,6 +566,7 @@ class Database:
         """`write` for a stream command; raises CommandError WRONGTYPE."""
         value = self.write(key)
         if value is None or type(value) is StreamValue:
+            self.resized(key)
             return value
         raise CommandError(WRONG_TYPE)
 
@@ -538,6 +580,8 @@ class Database:
         data = self.data
         self.on_put[key] = self.keyspace.clock
         old = data.get(key)
+        if self.tally is not None:
+            self.tally.put(key, value)
         data[key] = value
         if old is None:
             if self.index is not None or self.waiting or self.keyspace.attention:
@@ -565,6 +609,8 @@ class Database:
     def _added(self, key: bytes, value: Value) -> None:
         if self.index is not None:
             self.index.added(key)
+        if self.key_sampler is not None:
+            self.key_sampler.added(key)
         if self.waiting:
             self.signal_ready(key)
         if self.keyspace.notify_flags & Event.NEW:
@@ -597,6 +643,8 @@ class Database:
         value = self.data.pop(key, None)
         if value is not None:
             self.used.pop(key, None)
+            if self.tally is not None:
+                self.tally.removed(key, value)
             if self.expires:
                 self.expires.pop(key, None)
             if self.volatile:
@@ -607,6 +655,8 @@ class Database:
 
     def set_expire(self, key: bytes, deadline_ms: int) -> None:
         """Give an existing key a deadline (unix ms)."""
+        if self.deadline_sampler is not None and key not in self.expires:
+            self.deadline_sampler.added(key)
         self.expires[key] = deadline_ms
         self.wheel.add(key, deadline_ms)
         local = self.keyspace.local_expires
@@ -624,6 +674,8 @@ class Database:
         if self.watched and key in self.watched:
             self.wake(key)
         if keyspace.attention:
+            if self.tally is not None:
+                self.tally.stale[key] = None
             if keyspace.report_modified is not None:
                 keyspace.report_modified(key)
             self.notify(event_class, event, key)
@@ -652,6 +704,13 @@ class Database:
         keyspace.expired_keys += 1
         keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_expire], key)
         self.changed(key, Event.EXPIRED, b"expired", 0)
+
+    def evict_now(self, key: bytes) -> None:
+        """Delete a key to free its memory, and queue the deletion as an effect (`performEvictions`)."""
+        keyspace = self.keyspace
+        self.remove(key)
+        keyspace.emit(self.number, UNLINK_OR_DEL[keyspace.lazy_eviction], key)
+        self.changed(key, Event.EVICTED, b"evicted", 0)
 
     def expire_due(self, limit: int) -> int:
         """One slice of active expiry on a primary: delete up to about `limit` due keys; returns how many."""
@@ -710,6 +769,45 @@ class Database:
         self.volatile_wheel = ExpiryWheel(self.volatile)
         self.index = None
         self.forget_uses()
+        self.drop_samplers()
+        if self.tally is not None:
+            self.close_tally()
+            self.tally = Tally(self.data)
+
+    # -- bytes --------------------------------------------------------------------------------------------------
+
+    def resized(self, key: bytes) -> None:
+        """The value may take other bytes in a moment, without a change of the key: reading in a group does that."""
+        if self.tally is not None:
+            self.tally.stale[key] = None
+
+    def close_tally(self) -> None:
+        """Keep no total any more."""
+        if self.tally is not None:
+            self.tally.closed = True
+            self.tally = None
+        self.drop_samplers()
+
+    def drop_samplers(self) -> None:
+        """Forget what random keys were drawn from; it is made anew when one is needed."""
+        self.key_sampler = self.deadline_sampler = None
+
+    def data_bytes(self) -> int:
+        """Bytes of keys and values: counted while there is a tally, else an estimate from a sample."""
+        return estimate(self.data) if self.tally is None else self.tally.total()
+
+    def table_bytes(self) -> int:
+        """Bytes of the tables that keys and values stand in."""
+        size = (len(self.data) + len(self.used)) * ENTRY_BYTES
+        if self.index is not None:
+            size += 16 * len(self.data)
+        if self.tally is not None:
+            size += self.tally.overhead_bytes
+        return size
+
+    def deadline_bytes(self) -> int:
+        """Bytes that deadlines of keys, and of fields of hashes, take beside them."""
+        return (len(self.expires) + len(self.volatile)) * DEADLINE_BYTES
 
     # -- use ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ only parts above it in this list:
     storage     SAVE, BGSAVE, save points; the history that a file is of
     full_sync   a full sync received, from the promise to `resynchronized`; what the guard stops
     migrating   keys that move to another server
+    memory      maxmemory: what is used, what is evicted, and the memory of connections
     pauses      CLIENT PAUSE, and what a failover or a shutdown holds back
     roles       primary or replica, and whose
     ending      SHUTDOWN, and the last save
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from typing import Final
 
 from txrepl.commands.dispatch import Dispatcher
+from txrepl.commands.memory_use import MemoryUse
 from txrepl.commands.migration import Migration
 from txrepl.commands.session import CLOSING, MONITORING, Outlet, Session
 from txrepl.commands.subscriptions import PubSub, publish_keyspace_event
@@ -43,6 +45,7 @@ from txrepl.node.delaying import Delaying
 from txrepl.node.ending import Ending
 from txrepl.node.following import Following
 from txrepl.node.full_sync import FullSync
+from txrepl.node.memory import Memory
 from txrepl.node.migrating import Migrating
 from txrepl.node.pauses import Pauses
 from txrepl.node.roles import Roles
@@ -70,7 +73,7 @@ class Node(Core):
         log: called as log(level, message).
 
     Attributes:
-        following, delaying, storage, full_sync, migrating, pauses, roles, ending, busy: the parts.
+        following, delaying, storage, full_sync, migrating, memory, pauses, roles, ending, busy: the parts.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Node(Core):
         self.pauses = Pauses(self, self.migrating)
         self.roles = Roles(self, self.following, self.delaying, self.full_sync, self.pauses)
         self.ending = Ending(self, self.pauses)
+        self.memory = Memory(self, self.sessions, lambda session: self.disconnect(session, flush=False))
         self.failover = Failover(self.primary, self.roles, log, now)
         self.shutdown = Shutdown(self.primary, self.ending, log, now)
         self.busy = Busy(self)
@@ -155,6 +159,8 @@ class Node(Core):
         keyspace.now_ms = session.last_active_ms = now_ms = self.now()
         if now_ms - keyspace.clock >= CLOCK_MS:
             keyspace.clock = now_ms
+        if self.memory.limit_bytes:
+            self.memory.before_batch()
         used = self.dispatcher.serve(session, batch, out)
         self.feed.flush()
         return used
@@ -228,6 +234,24 @@ class Node(Core):
         """Let a migration take its course, and wait for it with the whole server."""
         self.host.migrate_now(migration)
 
+    @property
+    def out_of_memory(self) -> bool:
+        """More is used than `maxmemory` allows, and nothing can be evicted."""
+        return self.memory.out_of_memory
+
+    @property
+    def exceeded_ms(self) -> int:
+        """For how long `maxmemory` has been passed, in ms; 0 when it is not."""
+        return self.memory.exceeded_ms
+
+    def free_memory(self) -> bool:
+        """Evict keys if more is used than `maxmemory` allows; False if nothing could be done about it."""
+        return self.memory.free()
+
+    def memory_use(self) -> MemoryUse:
+        """What memory is used for."""
+        return self.memory.use()
+
     def save(self) -> None:
         """SAVE; raises CommandError if it failed."""
         self.storage.save()
@@ -284,6 +308,7 @@ class Node(Core):
             self.stats.expire_cycle_us += elapsed.microseconds
         if self.keyspace.lazyfree.pending:
             self._free()
+        self.memory.tick()
         self.delaying.tick()
         self.feed.timeline.note(now_ms, self.feed.history.offset)
         self.stats.sample(now_ms)

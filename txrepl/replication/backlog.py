@@ -121,4 +121,4 @@ class Backlog:
 
     def memory_bytes(self) -> int:
         """Bytes of memory that the blocks take."""
-        return sum(map(len, self._blocks)) + 64 * len(self._blocks)
+        return self.length + 64 * len(self._blocks)

@@ -53,6 +53,7 @@ class Request:
         keys, arguments: KEYS and ARGV.
         read_only: the script may not write.
         from_primary: it came in the stream of our primary: all of it is to be done.
+        allows_oom: it says that it may run when memory is out.
     """
 
     argv: list[bytes]
@@ -62,6 +63,7 @@ class Request:
     arguments: list[bytes]
     read_only: bool
     from_primary: bool = False
+    allows_oom: bool = False
 
 
 class Run:
