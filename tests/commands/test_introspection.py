@@ -10,7 +10,7 @@ import pytest
 from tests.commands.test_server_families import NOW_MS, World, error
 from txrepl.commands import dispatch, durations, latency, observations
 from txrepl.commands.lolwut import draw
-from txrepl.commands.monitor import monitor_line
+from txrepl.commands.monitor import LINES_MAX, Monitors, monitor_line
 from txrepl.config.quoting import split_words
 from txrepl.directives import follow_directives
 from txrepl.resp.replies import encode
@@ -70,12 +70,12 @@ def test_percentiles_and_doubling_are_those_of_redis() -> None:
     histogram: list[int] = []
     for us in (1, 2, 2, 5, 76, 140, 600_000, 1_100_000):
         durations.count(histogram, us * 1000)
-    found = [durations.percentile_ns(histogram, percent) for percent in (0, 12.5, 25, 50, 62, 75, 100)]
+    found = durations.percentiles_ns(histogram, (0, 12.5, 25, 50, 62, 75, 100))
     assert found == [1000, 1003, 2007, 5023, 76_287, 140_287, 1_002_438_655]
     assert list(durations.doubling(histogram)) == [(1, 1), (2, 3), (8, 4), (132, 5), (264, 6), (1_073_741, 8)]
     durations.uncount(histogram, 2_000_000_000)
     assert list(durations.doubling(histogram))[-1] == (1_073_741, 7)
-    assert durations.percentile_ns([], 50) == 0 and list(durations.doubling([])) == []
+    assert durations.percentiles_ns([], (0, 50)) == [0, 0] and list(durations.doubling([])) == []
 
 
 class Stopwatch:
@@ -417,3 +417,18 @@ def test_debug_protocol_pushes_to_resp3_alone() -> None:
     client.session.proto = 3
     pushed = b"$40\r\nSome real reply following the push reply\r\n>2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"
     assert client.say("DEBUG PROTOCOL push") == pushed
+
+
+def test_lines_for_monitors_do_not_pile_up() -> None:
+    """A long transaction is written in parts, in order, before it is over."""
+    written: list[bytes] = []
+    woken: list[int] = []
+    monitors = Monitors(lambda: woken.append(1))
+    monitors.add(1, written.append)
+    for number in range(2 * LINES_MAX + 5):
+        monitors.tell(b"%d\r\n" % number)
+    assert [data.count(b"\n") for data in written] == [LINES_MAX, LINES_MAX]
+    monitors.flush()
+    assert b"".join(written) == b"".join(b"%d\r\n" % number for number in range(2 * LINES_MAX + 5))
+    monitors.flush()
+    assert len(written) == len(woken) == 3

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from txrepl import __version__
 from txrepl.admin import views
 from txrepl.admin.views import printable
-from txrepl.commands.durations import doubling, percentile_ns
+from txrepl.commands.durations import doubling, percentiles_ns
 from txrepl.commands.info import Section, read_process, sections
 from txrepl.commands.stalls import BOUNDS_S
 from txrepl.node import Node
@@ -221,7 +221,7 @@ def _of_durations(node: Node) -> Iterator[Metric]:
     """What the calls of each command took: the histogram in powers of two, and the percentiles of INFO."""
     steps = HistogramMetricFamily("redis_commands_latencies_usec", "Durations of calls, in us.", labels=["cmd"])
     shares = Metric("redis_latency_percentiles_usec", "Percentiles of the durations of calls, in us.", "summary")
-    observations = node.observations
+    percents = node.observations.percentiles if node.observations.counts_durations else ()
     for command in node.table.every():
         calls = sum(command.durations)
         if not calls:
@@ -230,9 +230,8 @@ def _of_durations(node: Node) -> Iterator[Metric]:
         buckets = [(str(float(step)), float(count)) for step, count in doubling(command.durations)]
         steps.add_metric([command.name], [*buckets, ("+Inf", float(calls))], us)
         labels = {"cmd": command.name}
-        for percent in observations.percentiles if observations.counts_durations else ():
-            value = percentile_ns(command.durations, percent) / 1000
-            shares.add_sample(shares.name, {**labels, "quantile": f"{percent:g}"}, value)
+        for percent, duration_ns in zip(percents, percentiles_ns(command.durations, percents), strict=True):
+            shares.add_sample(shares.name, {**labels, "quantile": f"{percent:g}"}, duration_ns / 1000)
         shares.add_sample(f"{shares.name}_sum", labels, us)
         shares.add_sample(f"{shares.name}_count", labels, calls)
     yield from (steps, shares)

@@ -7,7 +7,9 @@ duration; what is longer than a second counts as a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, compress
 from typing import Final
 
 LONGEST_NS: Final = 1_000_000_000
@@ -25,14 +27,16 @@ BUCKETS: Final = tuple(map(list(range(bucket(_SHORT_NS))).__getitem__, map(bucke
 """The buckets of short durations, to be looked up where every nanosecond counts: equal numbers are one object, so that
 the processor's caches hold them."""
 
-_SIZE: Final = bucket((1 << 30) - 1) + 1
+_LAST_EDGE_NS: Final = (1 << 30) - 1
+_STEP: Final = 1 << _DIGIT_BITS - 1
 
 
 def count(histogram: list[int], duration_ns: int) -> None:
-    """Count a duration in ns, of any length."""
-    if not histogram:
-        histogram.extend([0] * _SIZE)
-    histogram[bucket(min(duration_ns, LONGEST_NS))] += 1
+    """Count a duration in ns, of any length; the histogram grows to hold it."""
+    number = bucket(min(duration_ns, LONGEST_NS))
+    if number >= len(histogram):
+        histogram.extend([0] * ((number // _STEP + 1) * _STEP - len(histogram)))
+    histogram[number] += 1
 
 
 def uncount(histogram: list[int], duration_ns: int) -> None:
@@ -51,28 +55,25 @@ def longest_ns(number: int) -> int:
     return lowest_ns(number + 1) - 1
 
 
-def percentile_ns(histogram: list[int], percent: float) -> int:
-    """What so many per cent of the durations do not exceed (`hdr_value_at_percentile`); 0 without any."""
-    wanted = max(1, int(percent / 100 * sum(histogram) + 0.5))
-    seen = 0
-    for number, times in enumerate(histogram):
-        seen += times
-        if seen >= wanted:
-            return longest_ns(number) if percent else lowest_ns(number)
-    return 0
+def percentiles_ns(histogram: list[int], percents: Sequence[float]) -> list[int]:
+    """What so many per cent of the durations do not exceed (`hdr_value_at_percentile`), for each; 0 without any."""
+    total = sum(histogram)
+    numbers = list(compress(range(len(histogram)), histogram))
+    sums = list(accumulate(map(histogram.__getitem__, numbers)))
+    found: list[int] = []
+    for percent in percents:
+        at = bisect_left(sums, max(1, int(percent / 100 * total + 0.5)))
+        found.append(0 if at == len(sums) else longest_ns(numbers[at]) if percent else lowest_ns(numbers[at]))
+    return found
 
 
 def doubling(histogram: list[int]) -> Iterator[tuple[int, int]]:
     """How many durations are at most 1, 2, 4, 8 … µs long: (µs, all up to there), where it grows (`hdr_iter_log`)."""
-    level_ns, seen, told, total = 1024, 0, 0, sum(histogram)
-    for number, times in enumerate(histogram):
-        if told == total:
-            return
-        seen += times
-        if lowest_ns(number) >= level_ns:
-            if seen > told:
-                yield longest_ns(number) // 1000, seen
-                told = seen
-            level_ns *= 2
-    if seen > told:
-        yield longest_ns(len(histogram) - 1) // 1000, seen
+    edge_ns, start, seen = 1024, 0, 0
+    while start < len(histogram):
+        end = bucket(edge_ns) + 1
+        more = sum(histogram[start:end])
+        if more:
+            seen += more
+            yield min(longest_ns(end - 1), _LAST_EDGE_NS) // 1000, seen  # the bucket of the edge itself is counted, too
+        edge_ns, start = edge_ns * 2, end

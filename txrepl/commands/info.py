@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Final
 
 from txrepl import __version__
-from txrepl.commands.durations import percentile_ns
+from txrepl.commands.durations import percentiles_ns
 from txrepl.commands.session import BLOCKED, REPLICA, Server, Session
 from txrepl.commands.table import Family
 from txrepl.config import PRESENTED_VERSION
@@ -460,10 +460,11 @@ def _latencystats(server: Server, process: Process) -> Section:
     observations = server.observations
     if not observations.counts_durations:
         return {}
+    percents = observations.percentiles
     return {
         f"latency_percentiles_usec_{entry.name}": ",".join(
-            f"p{percent:.6f}".rstrip("0").rstrip(".") + f"={percentile_ns(entry.durations, percent) / 1000:.3f}"
-            for percent in observations.percentiles
+            f"p{percent:.6f}".rstrip("0").rstrip(".") + f"={duration_ns / 1000:.3f}"
+            for percent, duration_ns in zip(percents, percentiles_ns(entry.durations, percents), strict=True)
         )
         for entry in server.table.every()
         if any(entry.durations)

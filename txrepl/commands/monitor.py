@@ -7,6 +7,7 @@ commands that it runs. While nobody watches, nothing here is asked: the dispatch
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from txrepl.commands.session import DENY_BLOCKING, MONITORING, REPLICA, Session
 from txrepl.commands.table import Family
@@ -15,6 +16,9 @@ from txrepl.errors import CommandError
 from txrepl.resp.replies import NO_REPLY, OK, Reply
 
 family = Family("server")
+
+LINES_MAX: Final = 1024
+"""Lines that a script, a transaction or a pipeline may make before they are written."""
 
 
 def monitor_line(argv: list[bytes], database: int, source: str, now_ms: int) -> bytes:
@@ -33,18 +37,19 @@ def monitor_line(argv: list[bytes], database: int, source: str, now_ms: int) -> 
 class Monitors:
     """Those who watch.
 
-    Lines wait until `flush`, so that a pipeline of commands is one write to each monitor.
+    Lines wait until `flush`, so that a pipeline of commands is one write to each monitor; `LINES_MAX` do not wait.
 
     Parameters:
         wake: called when there are lines to flush, and there were none.
     """
 
-    __slots__ = ("_pending", "_wake", "_writes")
+    __slots__ = ("_pending", "_waiting", "_wake", "_writes")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._writes: dict[int, Callable[[bytes], None]] = {}
         self._pending: dict[int, list[bytes]] = {}
+        self._waiting = 0
 
     def __bool__(self) -> bool:
         return bool(self._writes)
@@ -66,10 +71,13 @@ class Monitors:
             self._wake()
         for number in self._writes:
             self._pending.setdefault(number, []).append(line)
+        self._waiting += 1
+        if self._waiting >= LINES_MAX:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is pending."""
-        pending, self._pending = self._pending, {}
+        pending, self._pending, self._waiting = self._pending, {}, 0
         for number, lines in pending.items():
             write = self._writes.get(number)
             if write is not None:
