@@ -22,10 +22,12 @@ family = Family("scripting")
 _COMPLEXITY: Final = "Depends on the script that is executed."
 NO_SCRIPT: Final = "NOSCRIPT No matching script. Please use EVAL."
 WRITES_BY_RO: Final = "ERR Can not execute a script with write flag using *_ro command."
+Words = tuple[list[bytes], list[bytes]]
+"""Keys and arguments."""
 _ALL_NODES: Final = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
 
-def split_keys(argv: list[bytes], count: int) -> tuple[list[bytes], list[bytes]]:
+def split_keys(argv: list[bytes], count: int) -> Words:
     """Keys and arguments behind their count.
 
     Raises:
@@ -91,8 +93,8 @@ def _flags_of_sha(server: Any, argv: list[bytes], flags: int) -> int:
     return flags if script is None else flags_of_script(flags, script.flags)
 
 
-def _run(s: Session, argv: list[bytes], script: Script, count: int, *, read_only: bool) -> Reply:
-    keys, arguments = split_keys(argv, count)
+def _run(s: Session, argv: list[bytes], script: Script, words: Words, *, read_only: bool) -> Reply:
+    keys, arguments = words
     server = s.server
     may_write = prepare(s, script.flags, read_only=read_only)
     try:
@@ -104,20 +106,18 @@ def _run(s: Session, argv: list[bytes], script: Script, count: int, *, read_only
 
 
 def _eval(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
-    count = integer(argv[2])
-    split_keys(argv, count)
-    return _run(s, argv, s.server.scripting.scripts.load(argv[1], keep=False), count, read_only=read_only)
+    words = split_keys(argv, integer(argv[2]))
+    return _run(s, argv, s.server.scripting.scripts.load(argv[1], keep=False), words, read_only=read_only)
 
 
 def _evalsha(s: Session, argv: list[bytes], *, read_only: bool) -> Reply:
     if len(argv[1]) != 40:
         raise CommandError(NO_SCRIPT)
-    count = integer(argv[2])
-    split_keys(argv, count)
+    words = split_keys(argv, integer(argv[2]))
     script = s.server.scripting.scripts.find(argv[1])
     if script is None:
         raise CommandError(NO_SCRIPT)
-    return _run(s, argv, script, count, read_only=read_only)
+    return _run(s, argv, script, words, read_only=read_only)
 
 
 @family.command(

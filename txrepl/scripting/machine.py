@@ -19,10 +19,10 @@ from lupa.lua51 import LuaError, LuaRuntime
 
 from txrepl.errors import CommandError
 from txrepl.keyspace.numbers import format_double
-from txrepl.resp.replies import Reply, Wire
+from txrepl.resp.replies import OK, Reply, Wire
 from txrepl.scripting.arithmetic import Random, compute, float_bytes, float_value
 from txrepl.scripting.bytecode import make_safe
-from txrepl.scripting.conversion import lua_value, size_bytes
+from txrepl.scripting.conversion import ITEM_BYTES, lua_value, size_bytes
 from txrepl.scripting.running import Interrupt, Run
 
 MEMORY_MAX_BYTES: Final = 512 << 20
@@ -97,6 +97,7 @@ class Machine:
         self._register_function = register
         self._again: Any = None
         self._limit = memory_max_bytes
+        self._is_raised = False
         self._lua: Any = LuaRuntime(
             encoding=None,
             register_eval=False,
@@ -195,6 +196,10 @@ class Machine:
                 and self._lua.get_memory_used(total=True) < self._limit - RESERVE_BYTES
             ):
                 return reply
+            if reply is OK:
+                return None, 3
+            if reply.__class__ is int:
+                return reply
             return self._give(lua_value(reply, run.resp), failed=isinstance(reply, CommandError))
         except Exception as error:
             self._log_line(3, b"Internal error in redis.call: " + repr(error).encode())
@@ -263,8 +268,10 @@ class Machine:
             lua.gccollect()
             used = lua.get_memory_used(total=True)
             lua.set_max_memory(max(self._limit, used + need_bytes + 2 * RESERVE_BYTES), total=True)
-        elif lua.get_max_memory(total=True) != self._limit:
+            self._is_raised = True
+        elif self._is_raised:
             lua.set_max_memory(self._limit, total=True)
+            self._is_raised = False
 
     # -- programs -----------------------------------------------------------------------------------------------
 
@@ -309,7 +316,8 @@ class Machine:
     def _finish(self, run: Run, start: Any, program: Any) -> Reply:
         lua, request = self._lua, run.request
         keys, arguments = request.keys, request.arguments
-        self._make_room(2 * (size_bytes(keys) + size_bytes(arguments)))
+        argv = request.argv
+        self._make_room(2 * (sum(map(len, argv)) + ITEM_BYTES * len(argv)))
         self.run = run
         try:
             result = start(
@@ -340,6 +348,8 @@ class Machine:
 
     def _outcome(self, run: Run, result: tuple[Any, ...]) -> Reply:
         kind = result[0]
+        if kind == b"ok":
+            return OK
         if kind == b"reply":
             return Wire(result[1])
         if kind == b"failure":

@@ -421,35 +421,38 @@ local call_problems = {
 }
 local NOT_STRINGS = 'ERR Lua redis lib command arguments must be strings or integers'
 
+local plain = { string = true, number = true }
+
 local function all_strings(count, ...)
-  if count <= 12 then
-    for index = 1, count do
-      local kind = type((select(index, ...)))
-      if kind ~= 'string' and kind ~= 'number' then return false end
-    end
-    return true
+  if count <= 4 then
+    local a, b, c, d = ...
+    return plain[type(a)] and (count < 2 or plain[type(b)]) and (count < 3 or plain[type(c)])
+      and (count < 4 or plain[type(d)])
   end
   local values = { ... }
   for index = 1, count do
-    local kind = type(values[index])
-    if kind ~= 'string' and kind ~= 'number' then return false end
+    if not plain[type(values[index])] then return false end
   end
   return true
 end
 
--- The reply, or nil and a table that says what went wrong.
-local function run_command(...)
-  local count = select('#', ...)
-  if count == 0 then return nil, error_table(NO_ARGUMENTS) end
-  if not all_strings(count, ...) then return nil, error_table(NOT_STRINGS) end
-  local reply, problem = host.call(...)
+local call, again = bare.call, bare.again
+
+-- What to do about a command that gave no plain reply: its reply, or nil and a table that says what went wrong.
+local function settled(problem)
+  local reply
   if problem == true then -- there was no room for the reply
     collectgarbage()
-    reply, problem = host.again()
+    reply, problem = again()
     if problem == true then error(NO_ROOM, 0) end
   end
+  if problem == 3 then return { ok = 'OK' } end
   if type(problem) == 'number' then error(error_table(call_problems[problem]), 0) end
   return reply, problem
+end
+
+local function refused(count)
+  return nil, error_table(count == 0 and NO_ARGUMENTS or NOT_STRINGS)
 end
 
 local redis = {
@@ -459,13 +462,29 @@ local redis = {
 }
 
 function redis.call(...)
-  local reply, problem = run_command(...)
+  local count = select('#', ...)
+  local reply, problem
+  if count > 0 and all_strings(count, ...) then
+    reply, problem = call(...)
+    if problem == nil then return reply end
+    reply, problem = settled(problem)
+  else
+    reply, problem = refused(count)
+  end
   if problem then error(problem, 0) end
   return reply
 end
 
 function redis.pcall(...)
-  local reply, problem = run_command(...)
+  local count = select('#', ...)
+  local reply, problem
+  if count > 0 and all_strings(count, ...) then
+    reply, problem = call(...)
+    if problem == nil then return reply end
+    reply, problem = settled(problem)
+  else
+    reply, problem = refused(count)
+  end
   if problem then return problem end
   return reply
 end
@@ -727,6 +746,7 @@ local function outcome(client, ok, value)
   if type(message) == 'string' then
     return 'error', message, rawget(value, 'ignore_error_stats_update') == true
   end
+  if rawget(value, 'ok') == 'OK' then return 'ok', true end
   local out = {}
   local count = reply_bytes(out, 0, value, client, host.resp(), 0)
   local bytes = concat(out, '', 1, count)
