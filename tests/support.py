@@ -29,6 +29,10 @@ class BareServer:
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self.keyspace = Keyspace(16, random.Random(1), now_ms)
 
+    def now(self) -> int:
+        """The time stands still."""
+        return self.keyspace.now_ms
+
 
 class FamilyBench:
     """Runs commands of some families against a bare keyspace.

@@ -16,8 +16,9 @@ from txrepl.commands.session import Session
 from txrepl.commands.strings import MAX_STRING_BYTES
 from txrepl.commands.table import Family, KeySpec, key_at, keys_from
 from txrepl.errors import SYNTAX, CommandError
-from txrepl.keyspace.database import Event
+from txrepl.keyspace.database import Database, Event
 from txrepl.keyspace.numbers import parse_integer
+from txrepl.keyspace.values import changed_in_place
 from txrepl.resp.replies import Reply
 
 family = Family("bitmap")
@@ -66,9 +67,17 @@ def setbit(s: Session, argv: list[bytes]) -> Reply:
     if value is None or place >= len(value) or old != (argv[3] == b"1"):
         data = bytearray((value or b"").ljust(place + 1, b"\0"))
         data[place] = data[place] | mask if argv[3] == b"1" else data[place] & ~mask
-        db.put(key, bytes(data))
+        db.put(key, changed_in_place(data))
         db.changed(key, Event.STRING, b"setbit")
+    else:
+        _make_raw(db, key, value)
     return old
+
+
+def _make_raw(db: Database, key: bytes, value: bytes | None) -> None:
+    """The string was opened for writing and not changed: only its encoding is another one then."""
+    if value is not None:
+        db.data[key] = changed_in_place(value)
 
 
 @family.command(
@@ -105,12 +114,15 @@ class _Range:
             self.by_bit = unit == b"bit"
         self.end: int | None = integer(words[1]) if len(words) > 1 else None
 
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it ends before it begins, both counted from the end: empty to BITCOUNT, not to BITPOS."""
+        return self.end is not None and self.end < self.start < 0
+
     def bits(self, value: bytes) -> tuple[int, int]:
         """First and last bit of the range in this value; last < first when it is empty."""
         size = len(value) * 8 if self.by_bit else len(value)
         start, end = self.start, size - 1 if self.end is None else self.end
-        if start < 0 and end < 0 and start > end:
-            return 0, -1
         start = max(start + size, 0) if start < 0 else start
         end = min(max(end + size, 0) if end < 0 else end, size - 1)
         if start > end:
@@ -137,6 +149,8 @@ def bitcount(s: Session, argv: list[bytes]) -> Reply:
         return 0
     if span is None:
         return int.from_bytes(value, "big").bit_count()
+    if span.is_reversed:
+        return 0
     first, last = span.bits(value)
     if last < first:
         return 0
@@ -258,7 +272,7 @@ def bitop(s: Session, argv: list[bytes]) -> Reply:
     if db.expires:
         db.write(target)
         db.persist(target)
-    db.put(target, result.to_bytes(size, "little"))
+    db.put(target, changed_in_place(result.to_bytes(size, "little")))
     db.changed(target, Event.STRING, b"set")
     return size
 
@@ -322,6 +336,18 @@ def _field_type(text: bytes) -> tuple[bool, int]:
     return text[:1] == b"i", width
 
 
+def _as_limits_see_it(number: int, signed: bool, width: int) -> int:
+    """A number to set, as Redis compares it with the field's limits.
+
+    A negative one is huge to an unsigned field, and so is to a signed one what is so far below its greatest value
+    that the difference overflows (`checkUnsignedBitfieldOverflow`, `checkSignedBitfieldOverflow`).
+    """
+    if signed and width == 64:
+        return number
+    least = (1 << (width - 1)) - (1 << 63) if signed else 0
+    return number if number >= least else number + (1 << 64)
+
+
 def _field_steps(argv: list[bytes]) -> list[_FieldStep]:
     """BITFIELD's subcommands.
 
@@ -345,6 +371,8 @@ def _field_steps(argv: list[bytes]) -> list[_FieldStep]:
         signed, width = _field_type(argv[i + 1])
         offset = _bit_offset(argv[i + 2], width)
         operand = 0 if reads else integer(argv[i + 3])
+        if operation == b"set":
+            operand = _as_limits_see_it(operand, signed, width)
         steps.append(_FieldStep(operation, signed, width, offset, operand, overflow))
         i += 3 if reads else 4
     return steps
@@ -408,8 +436,10 @@ def bitfield(s: Session, argv: list[bytes]) -> Reply:
         changes += grown or new != old
         replies.append(old if step.operation == b"set" else new)
     if changes:
-        db.put(key, bytes(data))
+        db.put(key, changed_in_place(data))
         db.changed(key, Event.STRING, b"setbit", changes)
+    else:
+        _make_raw(db, key, value)
     return replies
 
 

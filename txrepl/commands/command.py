@@ -14,7 +14,7 @@ from txrepl.commands.help import help_reply
 from txrepl.commands.session import Session
 from txrepl.commands.syntax import Argument, parse
 from txrepl.commands.syntaxes import DEPRECATED, SYNTAXES, SYSTEM
-from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, Command, Family, KeySpec
+from txrepl.commands.table import FLAG_NAMES, MAY_REPLICATE, NO_MANDATORY_KEYS, Command, Family, KeySpec
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.glob import compile_glob
 from txrepl.resp.replies import Reply, SetReply
@@ -280,8 +280,13 @@ def _keys(s: Session, words: list[bytes]) -> list[tuple[int, str]]:
         raise CommandError("ERR The command has no key arguments")
     if not command.accepts(len(words)):
         raise CommandError("ERR Invalid number of arguments specified for command")
-    found = command.key_positions(words)
-    if not found:
+    try:
+        found = command.key_positions(words)
+    except CommandError:
+        if not command.flags & NO_MANDATORY_KEYS:
+            raise
+        return []
+    if not found and not command.flags & NO_MANDATORY_KEYS:
         raise CommandError("ERR Invalid arguments specified for command")
     return found
 

@@ -15,7 +15,7 @@ from typing import Final
 from txrepl.commands.arguments import integer, positive
 from txrepl.commands.config import config_rewrite
 from txrepl.commands.help import help_reply
-from txrepl.commands.session import Session
+from txrepl.commands.session import DENY_BLOCKING, Session
 from txrepl.commands.table import Family
 from txrepl.config.kinds import parse_memory
 from txrepl.errors import NO_SUCH_KEY, CommandError
@@ -264,9 +264,14 @@ def _table_stats(size: int) -> str:
 
 @_sub("sleep", 3, 3)
 def sleep_(s: Session, argv: list[bytes]) -> Reply:
-    """DEBUG SLEEP seconds: the whole server stands still, which is what it is for."""
+    """DEBUG SLEEP seconds: the whole server stands still, which is what it is for.
+
+    The next commands see the later time, unless they belong to the same transaction.
+    """
     match = re.match(rb"\s*\+?(\d+\.?\d*|\.\d+)", argv[2])
     sleep(float(match[1]) if match else 0.0)
+    if not s.flags & DENY_BLOCKING:
+        s.keyspace.now_ms = s.server.now()
     return OK
 
 

@@ -32,7 +32,7 @@ def conditions(words: list[bytes]) -> set[bytes]:
     for word in words:
         option = word.lower()
         if option not in _CONDITIONS:
-            raise CommandError(b"ERR Unsupported option " + word)
+            raise CommandError(b"ERR Unsupported option " + word.partition(b"\0")[0])
         found.add(option)
     if b"nx" in found and len(found) > 1:
         raise CommandError("ERR NX and XX, GT or LT options at the same time are not compatible")

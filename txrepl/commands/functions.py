@@ -183,7 +183,7 @@ def function_list(s: Session, argv: list[bytes]) -> Reply:
                 raise CommandError("ERR library name argument was not given")
             named = compile_glob(argv[i].lower())
         else:
-            raise CommandError(b"ERR Unknown argument " + argv[i])
+            raise CommandError(b"ERR Unknown argument " + argv[i].partition(b"\0")[0])
         i += 1
     return [
         _library_reply(library, code=code)

@@ -47,6 +47,8 @@ def _set_pairs(s: Session, argv: list[bytes], name: str) -> int:
     if value is None:
         value = HashValue()
         db.put(key, value)
+    if words // 2 - 1 > s.keyspace.limits.hash_entries:
+        value.large = True  # Redis takes all fields for new ones
     if value.deadlines is None:
         keyspace = s.keyspace
         before = len(value.fields)

@@ -14,6 +14,7 @@ from txrepl.commands.table import Family, KeySpec, key_at, keys_from
 from txrepl.errors import CommandError
 from txrepl.keyspace.database import Event
 from txrepl.keyspace.hyperloglog import REGISTERS, HyperLogLog, estimate, greatest, pack
+from txrepl.keyspace.values import changed_in_place
 from txrepl.resp.replies import OK, Reply
 
 family = Family("hyperloglog")
@@ -40,12 +41,12 @@ def pfadd(s: Session, argv: list[bytes]) -> Reply:
             updated += sketch.add(argv[i], limit)
     except CommandError:
         if updated:
-            db.put(key, bytes(sketch.data))
+            db.put(key, changed_in_place(sketch.data))
         raise
     if not updated:
         return 0
     sketch.invalidate()
-    db.put(key, bytes(sketch.data))
+    db.put(key, changed_in_place(sketch.data))
     db.changed(key, Event.STRING, b"pfadd", updated)
     return 1
 
@@ -78,7 +79,7 @@ def pfcount(s: Session, argv: list[bytes]) -> Reply:
         return kept
     cardinality = estimate(sketch.registers())
     sketch.keep(cardinality)
-    db.put(key, bytes(sketch.data))
+    db.put(key, changed_in_place(sketch.data))
     db.touch(key)
     s.keyspace.dirty += 1
     return cardinality
@@ -120,7 +121,7 @@ def pfmerge(s: Session, argv: list[bytes]) -> Reply:
         sketch.make_dense()
     sketch.raise_all(registers, s.keyspace.limits.hll_sparse_bytes)
     sketch.invalidate()
-    db.put(key, bytes(sketch.data))
+    db.put(key, changed_in_place(sketch.data))
     db.changed(key, Event.STRING, b"pfadd")
     return OK
 
@@ -163,7 +164,7 @@ def _make_dense(s: Session, key: bytes, sketch: HyperLogLog) -> int:
     if sketch.is_dense:
         return 0
     sketch.make_dense()
-    s.db.put(key, bytes(sketch.data))
+    s.db.put(key, changed_in_place(sketch.data))
     s.keyspace.dirty += 1
     return 1
 

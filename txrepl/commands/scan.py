@@ -24,7 +24,7 @@ family = Family("generic")
 
 DEFAULT_COUNT: Final = 10
 RANDOM_TRIES: Final = 100
-_CURSOR: Final = re.compile(rb"[ \t-\r]*\+?([0-9]+)\Z")
+_CURSOR: Final = re.compile(rb"[ \t-\r]*(?:\+?([0-9]+)|-(0+))\Z")
 
 
 class ScanOptions:
@@ -51,7 +51,7 @@ def scan_cursor(text: bytes) -> int:
         CommandError: it is not an unsigned 64-bit integer.
     """
     found = _CURSOR.match(text)
-    cursor = -1 if found is None or len(text) > 40 else int(found[1])
+    cursor = -1 if found is None or len(text) > 40 else int(found[1] or 0)
     if not 0 <= cursor < 2**64:
         raise CommandError("ERR invalid cursor")
     return cursor

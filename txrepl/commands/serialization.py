@@ -14,6 +14,7 @@ from txrepl.commands.table import Family, key_at
 from txrepl.errors import SYNTAX, CommandError, RdbError
 from txrepl.keyspace.database import Event
 from txrepl.keyspace.encoding import mark_large
+from txrepl.keyspace.numbers import INT64_MAX
 from txrepl.keyspace.values import Value
 from txrepl.rdb.dump import REFUSED, dump_version, restore
 from txrepl.rdb.dump import dump as dump_payload
@@ -104,6 +105,8 @@ def restore_key(s: Session, argv: list[bytes]) -> Reply:
     deleted = options.replace and db.remove(key)
     if when_ms and not options.absolute:
         when_ms += s.keyspace.now_ms
+        if when_ms > INT64_MAX:
+            when_ms -= 1 << 64  # it overflows in Redis, and so is past
     if when_ms and is_past(s.keyspace, when_ms):
         if deleted:
             s.propagate(b"DEL", key)
@@ -116,7 +119,7 @@ def restore_key(s: Session, argv: list[bytes]) -> Reply:
     if when_ms:
         db.set_expire(key, when_ms)
         if not options.absolute:
-            s.propagate(b"RESTORE", key, b"%d" % when_ms, *argv[3:], b"ABSTTL")
+            s.propagate(argv[0], key, b"%d" % when_ms, *argv[3:], b"ABSTTL")
     db.changed(key, Event.GENERIC, b"restore")
     return OK
 

@@ -271,6 +271,9 @@ class Server(Protocol):
     def disconnect(self, session: Session, *, flush: bool = True) -> None:
         """Close a client's connection, after its pending output if `flush`."""
 
+    def now(self) -> int:
+        """Unix time in ms of this moment; `keyspace.now_ms` is that of the commands being run."""
+
     def primary_session(self) -> Session | None:
         """The session that applies the primary's stream, None while there is none."""
 
@@ -353,7 +356,7 @@ class Session:
         user: who the client is; None may do everything (the primary's stream).
         queue: MULTI's queued commands.
         queued_bytes: what their words take.
-        watched: (database number, key) that WATCH guards.
+        watched: (database number, key) that WATCH guards → whether it is a key that had expired by then.
         channels, patterns, shard_channels: what it is subscribed to; None until it subscribes.
         tracking: how it tracks keys, None if it does not.
         waiting, waiting_argv: what the session is blocked on, and the command to run again.
@@ -402,7 +405,7 @@ class Session:
         self.flags: int = 0
         self.queue: list[list[bytes]] = []
         self.queued_bytes: int = 0
-        self.watched: dict[tuple[int, bytes], None] = {}
+        self.watched: dict[tuple[int, bytes], bool] = {}
         self.channels: set[bytes] | None = None
         self.patterns: set[bytes] | None = None
         self.shard_channels: set[bytes] | None = None
@@ -469,14 +472,21 @@ class Session:
         return bool(self.flags & UNAUTHENTICATED and self.server.users.default.needs_login)
 
     def watch(self, key: bytes) -> None:
-        """WATCH a key of the selected database: a change of it breaks the next EXEC."""
-        place = (self.db.number, key)
-        if place not in self.watched:
-            self.watched[place] = None
-            self.db.watched.setdefault(key, {})[self.number] = self._break_watch
+        """WATCH a key of the selected database: a change of it breaks the next EXEC (`watchForKey`).
 
-    def _break_watch(self) -> None:
-        self.flags |= WATCH_BROKEN
+        That a key which has expired already is deleted is no change.
+        """
+        db = self.db
+        place = (db.number, key)
+        if place not in self.watched:
+            self.watched[place] = db.is_due(key)
+            db.watched.setdefault(key, {})[self.number] = lambda: self._touched(db, place)
+
+    def _touched(self, db: Database, place: tuple[int, bytes]) -> None:
+        if not self.watched[place]:
+            self.flags |= WATCH_BROKEN
+        elif place[1] not in db.data:
+            self.watched[place] = False
 
     def stop_tracking(self) -> None:
         """End the tracking of keys, if there is any (CLIENT TRACKING OFF, RESET)."""

@@ -392,12 +392,11 @@ def _difference(s: Session, keys: Sequence[bytes]) -> set[bytes]:
 def _store(s: Session, key: bytes, members: set[bytes], event: bytes) -> int:
     """Make `key` a set of these members, or delete it if there are none; its deadline goes either way."""
     db = s.db
-    existed = db.write(key) is not None
     if not members:
-        if existed:
-            db.remove(key)
+        if db.remove(key):  # also one that has expired: replicas get the command
             db.changed(key, GENERIC, b"del")
         return 0
+    db.write(key)
     value = SetValue(members)
     value.large = _too_large(members, members, 0, s.keyspace.limits)
     equip(value)

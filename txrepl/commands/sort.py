@@ -144,11 +144,12 @@ _ZERO: Final = re.compile(rb"[+-]?(?:0x)?[0.]*(?:[ep].*)?\Z", re.IGNORECASE)
 
 
 def _weight(text: bytes) -> float:
-    """`strtod` of the whole text; nothing at all counts as 0.
+    """`strtod` of the whole text up to a NUL; nothing at all counts as 0.
 
     Raises:
         CommandError: it is no number, or none that a double can hold.
     """
+    text = text.partition(b"\0")[0]
     if not text:
         return 0.0
     number = text.lstrip(_BLANKS)

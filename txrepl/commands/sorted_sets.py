@@ -16,7 +16,7 @@ from txrepl.commands.table import Family, key_at
 from txrepl.commands.zset_values import insert, score_argument, settle_removal
 from txrepl.errors import SYNTAX, CommandError
 from txrepl.keyspace.database import Event, Limits
-from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, format_double
+from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, format_double, format_double_legacy
 from txrepl.keyspace.values import SortedSetValue
 from txrepl.resp.replies import NULL_ARRAY, Pairs, Reply
 
@@ -329,7 +329,8 @@ def zscan(s: Session, argv: list[bytes]) -> Reply:
         return [b"0", []]
     options = scan_options(argv, 3)
     cursor, members, value.index = scan_members(value.scores, value.index, value.large, cursor, options)
+    form = format_double_legacy if value.large else format_double
     flat: list[Reply] = []
     for member in members:
-        flat += (member, format_double(value.scores[member]))
+        flat += (member, form(value.scores[member]))
     return [b"%d" % cursor, flat]

@@ -353,12 +353,14 @@ def _trim_and_rewrite(s: Session, argv: list[bytes], stream: StreamValue, additi
     if trimming is not None and trimming.run(stream):
         s.db.notify(STREAM, b"xtrim", argv[1])
     is_vague = trimming is not None and trimming.says_less
+    is_made = wanted is None or wanted[1] is None
     if trimming is not None and trimming.picks:
         s.propagate(b"XADD", argv[1], made, *argv[addition.at + 1 :])
         propagate_deleted(s, argv[1], trimming.picked)
-    elif is_vague or wanted is None or wanted[1] is None:
+    elif is_vague or is_made:
         words = argv.copy()
-        words[addition.at] = made
+        if is_made:
+            words[addition.at] = made
         if trimming is not None and is_vague:
             propagate_released(s, argv[1], trimming.released)
             trimming.rewrite(words, stream)

@@ -33,6 +33,7 @@ from txrepl.errors import NOT_A_FLOAT, NOT_AN_INTEGER, CommandError
 from txrepl.keyspace.database import UNLINK_OR_DEL, Database, Event
 from txrepl.keyspace.longdouble import NotFiniteError, add_long_doubles
 from txrepl.keyspace.numbers import INT64_MAX, INT64_MIN, parse_integer
+from txrepl.keyspace.values import EMBEDDED_BYTES, EmbeddedString, changed_in_place
 from txrepl.resp.replies import OK, Reply
 
 family = Family("string")
@@ -330,7 +331,7 @@ def append(s: Session, argv: list[bytes]) -> Reply:
         value = argv[2]
     else:
         check_length(len(value), len(argv[2]))
-        value += argv[2]
+        value = changed_in_place(value + argv[2])
     db.put(key, value)
     db.changed(key, Event.STRING, b"append")
     return len(value)
@@ -400,7 +401,7 @@ def setrange(s: Session, argv: list[bytes]) -> Reply:
     if not part:
         return len(value)
     check_length(offset, len(part))
-    value = b"".join((value[:offset].ljust(offset, b"\0"), part, value[offset + len(part) :]))
+    value = changed_in_place(b"".join((value[:offset].ljust(offset, b"\0"), part, value[offset + len(part) :])))
     db.put(key, value)
     db.changed(key, Event.STRING, b"setrange")
     return len(value)
@@ -504,7 +505,7 @@ def incrbyfloat(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR increment would produce NaN or Infinity") from None
     if value is None:
         raise CommandError(NOT_A_FLOAT)
-    db.put(key, value)
+    db.put(key, EmbeddedString(value) if len(value) <= EMBEDDED_BYTES else value)
     s.propagate(b"SET", key, value, b"KEEPTTL")
     db.changed(key, Event.STRING, b"incrbyfloat")
     return value

@@ -217,18 +217,16 @@ def _positions(spec: KeySpec, argv: list[bytes]) -> list[int]:
             raise CommandError("ERR Invalid arguments specified for command") from None
         first = begin + spec.first
         last = first + (count - 1) * spec.step
-        if count < 0 or last >= len(argv):
+        if count <= 0 or last >= len(argv):
             raise CommandError("ERR Invalid arguments specified for command")
-        return list(range(first, last + 1, spec.step)) if count else []
-    if begin >= len(argv):
-        return []
+        return list(range(first, last + 1, spec.step))
     if spec.last >= 0:
         last = begin + spec.last
     elif spec.limit <= 1:
         last = len(argv) + spec.last
     else:
         last = begin + (len(argv) - begin) // spec.limit + spec.last
-    if last >= len(argv):
+    if last >= len(argv) or last < begin:
         raise CommandError("ERR Invalid arguments specified for command")
     return list(range(begin, last + 1, spec.step))
 

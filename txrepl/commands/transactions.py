@@ -51,9 +51,8 @@ def exec_(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR EXEC without MULTI")
     flags = s.flags
     if not flags & MULTI_FAILED and not flags & WATCH_BROKEN:
-        for number, key in s.watched:
-            db = s.keyspace.databases[number]
-            if key in db.data and not db.exists(key):
+        for (number, key), had_expired in s.watched.items():
+            if not had_expired and s.keyspace.databases[number].is_due(key):
                 flags |= WATCH_BROKEN
     queue = s.queue
     discard_transaction(s)
@@ -62,6 +61,7 @@ def exec_(s: Session, argv: list[bytes]) -> Reply:
     if flags & WATCH_BROKEN:
         return NULL_ARRAY
     replies = [s.server.call(s, queued) for queued in queue]
+    s.keyspace.now_ms = s.server.now()  # it stood still meanwhile
     s.keyspace.verbatim = False
     return replies
 
@@ -97,7 +97,6 @@ def watch(s: Session, argv: list[bytes]) -> Reply:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
     if not s.flags & WATCH_BROKEN:
         for key in argv[1:]:
-            s.db.exists(key)
             s.watch(key)
     return OK
 

@@ -217,7 +217,7 @@ class _Query:
         CommandError: options or bounds are wrong.
     """
 
-    __slots__ = ("limit", "offset", "range", "reverse", "with_scores")
+    __slots__ = ("kind", "limit", "offset", "range", "reverse", "with_scores")
 
     def __init__(self, argv: list[bytes], at: int, by: By | None, reverse: bool | None, storing: bool) -> None:
         self.offset = 0
@@ -241,7 +241,7 @@ class _Query:
             else:
                 raise CommandError(SYNTAX)
             i += 1
-        kind = by or By.RANK
+        self.kind = kind = by or By.RANK
         if self.limit != -1 and kind is By.RANK:
             raise CommandError(_LIMIT_WITH_RANK)
         if self.with_scores and kind is By.LEX:
@@ -255,7 +255,7 @@ class _Query:
     def find(self, value: SortedSetValue) -> list[Scored]:
         """The members within the range, in the direction asked for, LIMIT applied."""
         start, stop = self.range.span(value, reverse=self.reverse)
-        if self.offset:
+        if self.offset and self.kind is not By.RANK:  # LIMIT offset -1 passes for none with ranks
             if self.offset < 0:
                 return []
             if self.reverse:

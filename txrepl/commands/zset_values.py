@@ -67,10 +67,10 @@ def store(s: Session, key: bytes, scores: dict[bytes, float], event: bytes, chan
     """
     db = s.db
     if not scores:
-        if db.exists(key):
-            db.remove(key)
+        if db.remove(key):  # also one that has expired: replicas get the command
             db.changed(key, Event.GENERIC, b"del")
         return 0
+    db.write(key)
     limits = s.keyspace.limits
     value = SortedSetValue(scores)
     value.large = len(scores) > limits.zset_entries or any(len(member) > limits.zset_value for member in scores)

@@ -469,6 +469,12 @@ class Database:
         """Whether the key is there and not due; counts nothing."""
         return key in self.data and not (self.expires and key in self.expires and self._is_gone(key))
 
+    def is_due(self, key: bytes) -> bool:
+        """Whether the key is there and past its deadline; unlike `exists` it deletes nothing (`keyIsExpired`)."""
+        keyspace = self.keyspace
+        deadline_ms = self.expires.get(key)
+        return deadline_ms is not None and deadline_ms < keyspace.now_ms and keyspace.expiry != Expiry.IGNORE
+
     def _is_gone(self, key: bytes) -> bool:
         """Whether a key that has a deadline is due; on a primary it is deleted then."""
         keyspace = self.keyspace
@@ -487,14 +493,14 @@ class Database:
             self.on_use[key] = keyspace.clock
             return value
         value = self.read(key)
-        if value is None or type(value) is bytes:
+        if value is None or isinstance(value, bytes):
             return value
         raise CommandError(WRONG_TYPE)
 
     def write_string(self, key: bytes) -> bytes | None:
         """`write` for a string command; raises CommandError WRONGTYPE."""
         value = self.write(key)
-        if value is None or type(value) is bytes:
+        if value is None or isinstance(value, bytes):
             return value
         raise CommandError(WRONG_TYPE)
 

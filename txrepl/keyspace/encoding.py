@@ -1,7 +1,7 @@
 """The names that OBJECT ENCODING gives, by the rules of Redis 7.2.
 
 txrepl has one form for each type; what Redis would use for the same value follows from the value and the
-directives in `Limits`. A string that grew by APPEND or SETRANGE is told like one that was set whole.
+directives in `Limits`; of strings also from how they came about, which `RawString` and `EmbeddedString` tell.
 """
 
 from __future__ import annotations
@@ -11,9 +11,18 @@ from typing import Final
 from txrepl.keyspace.database import Limits
 from txrepl.keyspace.numbers import parse_integer
 from txrepl.keyspace.streams import StreamValue
-from txrepl.keyspace.values import HashValue, ListValue, SetValue, SortedSetValue, Value, equip
+from txrepl.keyspace.values import (
+    EMBEDDED_BYTES,
+    EmbeddedString,
+    HashValue,
+    ListValue,
+    RawString,
+    SetValue,
+    SortedSetValue,
+    Value,
+    equip,
+)
 
-_EMBEDDED_BYTES: Final = 44
 _SHARED_INTEGERS: Final = 10_000
 _SHARED_REFERENCES: Final = 2**31 - 1
 _LIST_SIZES: Final = {-1: 4096, -2: 8192, -3: 16384, -4: 32768, -5: 65536}
@@ -25,9 +34,11 @@ _LEAST_ENTRY_BYTES: Final = 2
 def encoding_name(value: Value, limits: Limits) -> str:
     """What OBJECT ENCODING answers for the value."""
     if isinstance(value, bytes):
-        if len(value) <= 20 and parse_integer(value) is not None:
+        if type(value) is RawString:
+            return "raw"
+        if type(value) is not EmbeddedString and len(value) <= 20 and parse_integer(value) is not None:
             return "int"
-        return "embstr" if len(value) <= _EMBEDDED_BYTES else "raw"
+        return "embstr" if len(value) <= EMBEDDED_BYTES else "raw"
     if isinstance(value, ListValue):
         return "listpack" if _fits_listpack(value, limits.list_size) else "quicklist"
     if isinstance(value, HashValue):
@@ -113,7 +124,7 @@ def _integer_bytes(number: int) -> int:
 
 def reference_count(value: Value) -> int:
     """What OBJECT REFCOUNT answers: small integers are shared objects in Redis."""
-    if isinstance(value, bytes) and len(value) <= 4:
+    if type(value) is bytes and len(value) <= 4:
         number = parse_integer(value)
         if number is not None and 0 <= number < _SHARED_INTEGERS:
             return _SHARED_REFERENCES

@@ -197,5 +197,5 @@ def _layout(digits: str, power: int) -> bytes:
 
 
 def format_double_legacy(value: float) -> bytes:
-    """A double as Redis before 7.2 prints it in DEBUG DIGEST: `%.17g`."""
+    """A double as `%.17g`: so Redis before 7.2 prints it in DEBUG DIGEST, and every version in ZSCAN of a skiplist."""
     return b"%.17g" % value

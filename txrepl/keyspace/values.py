@@ -1,6 +1,7 @@
 """What a key can hold.
 
-A string is plain `bytes` in the database's dict: the hot path has no wrapper. The other types are
+A string is plain `bytes` in the database's dict: the hot path has no wrapper. (The subclasses of `bytes` below
+tell the rare short strings whose encoding does not follow from what they hold.) The other types are
 small classes around Python's own containers; command families reach into the containers directly
 and keep these rules:
 
@@ -21,6 +22,26 @@ from typing import Final
 from txrepl.keyspace.ranking import Ranking
 from txrepl.keyspace.scan import INDEXED_FROM, ScanIndex
 from txrepl.keyspace.streams import StreamValue
+
+EMBEDDED_BYTES: Final = 44
+"""The longest string that Redis keeps together with its header (`OBJ_ENCODING_EMBSTR_SIZE_LIMIT`)."""
+
+
+class RawString(bytes):
+    """A short string that was changed in place, as APPEND does: Redis keeps it `raw` until it is set anew."""
+
+    __slots__ = ()
+
+
+class EmbeddedString(bytes):
+    """A string of digits that Redis does not make an integer: a sum of INCRBYFLOAT."""
+
+    __slots__ = ()
+
+
+def changed_in_place(value: bytes | bytearray) -> bytes:
+    """The value of a string that was changed in place; a long one is `raw` anyway (see `encoding_name`)."""
+    return RawString(value) if len(value) <= EMBEDDED_BYTES else bytes(value)
 
 
 class ListValue:
@@ -215,7 +236,7 @@ Value = bytes | ListValue | HashValue | SetValue | SortedSetValue | StreamValue 
 
 def type_name(value: Value) -> str:
     """The name that TYPE answers."""
-    return TYPE_NAMES[type(value)]
+    return "string" if isinstance(value, bytes) else TYPE_NAMES[type(value)]
 
 
 TYPE_NAMES: Final[dict[type, str]] = {

@@ -231,7 +231,7 @@ class RdbWriter:
             return stream_type(self.version)
         if isinstance(value, SortedSetValue) and _is_packed_for_zero(value):
             return opcodes.ZSET_ZIPLIST
-        return _TYPES[type(value)]
+        return opcodes.STRING if isinstance(value, bytes) else _TYPES[type(value)]
 
     def _body(self, value: Value) -> None:
         """What follows type and key."""
@@ -376,7 +376,6 @@ _FUNCTION: Final = bytes((opcodes.FUNCTION,))
 _MODULE_AUX: Final = bytes((opcodes.MODULE_AUX,))
 
 _TYPES: Final[dict[type, int]] = {
-    bytes: opcodes.STRING,
     ListValue: opcodes.LIST,
     SetValue: opcodes.SET,
     SortedSetValue: opcodes.ZSET,

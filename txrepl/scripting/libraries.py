@@ -140,7 +140,8 @@ class Loader:
         self.forget(library)
         if problem is None:
             raise CommandError("ERR No functions registered")
-        raise CommandError(b"ERR Error registering functions: " + problem)
+        code = b"" if problem.startswith(b"ERR ") else b"ERR "  # Lua's own errors have none
+        raise CommandError(b"ERR Error registering functions: " + code + problem)
 
     def forget(self, library: Library) -> None:
         """The library is not used any more."""
