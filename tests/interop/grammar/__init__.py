@@ -84,7 +84,19 @@ NOT_MADE: dict[str, str] = {
     ),
     **dict.fromkeys(("ASKING", "CLUSTER", "READONLY", "READWRITE"), "of a cluster: compared in a test file of its own"),
     **dict.fromkeys(
-        ("BGSAVE", "BGREWRITEAOF", "DEBUG", "SAVE", "SHUTDOWN", "INFO", "LOLWUT", "MONITOR", "ROLE", "PFSELFTEST"),
+        (
+            "BGSAVE",
+            "BGREWRITEAOF",
+            "DEBUG",
+            "SAVE",
+            "SHUTDOWN",
+            "INFO",
+            "LOLWUT",
+            "MEMORY",
+            "MONITOR",
+            "ROLE",
+            "PFSELFTEST",
+        ),
         "about the server itself: compared in test_differential_server and others",
     ),
     **dict.fromkeys(
