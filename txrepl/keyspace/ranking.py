@@ -32,12 +32,13 @@ class Ranking:
         members: the members, block by block; do not change them.
     """
 
-    __slots__ = ("_before", "_block", "_scores", "_size", "_top_members", "_top_scores", "members")
+    __slots__ = ("_before", "_block", "_scores", "_size", "_sparse", "_top_members", "_top_scores", "members")
 
     def __init__(self, scores: Mapping[bytes, float], block: int = BLOCK) -> None:
         ordered = sorted(zip(scores.values(), scores, strict=True))
         pieces = [ordered[start : start + block] for start in range(0, len(ordered), block)]
         self._block: int = block
+        self._sparse: int = block // 4
         self._size: int = len(ordered)
         self._scores: list[array[float]] = [array("d", [score for score, _ in piece]) for piece in pieces]
         self.members: list[list[bytes]] = [[member for _, member in piece] for piece in pieces]
@@ -149,14 +150,12 @@ class Ranking:
         return tree
 
     def _counted(self, at: int, change: int) -> None:
-        """A block has got or lost members."""
-        self._size += change
+        """A block has got or lost members: tell the tree."""
         tree = self._before
-        if tree:
-            at += 1
-            while at < len(tree):
-                tree[at] += change
-                at += at & -at
+        at += 1
+        while at < len(tree):
+            tree[at] += change
+            at += at & -at
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -164,29 +163,43 @@ class Ranking:
         """Put in a member that is not there."""
         at = self._block_of(score, member)
         if at < len(self.members):
-            place = self._place_in(at, score, member)
-            self._scores[at].insert(place, score)
-            self.members[at].insert(place, member)
+            scores, members = self._scores[at], self.members[at]
+            place = bisect_left(scores, score)
+            if place < len(scores) and scores[place] == score:
+                place = bisect_left(members, member, place, bisect_right(scores, score, place))
+            scores.insert(place, score)
+            members.insert(place, member)
         elif at:
             at -= 1
-            self._scores[at].append(score)
-            self.members[at].append(member)
+            scores, members = self._scores[at], self.members[at]
+            scores.append(score)
+            members.append(member)
             self._top_scores[at], self._top_members[at] = score, member
         else:
-            self._insert_block(0, array("d", [score]), [member])
-        self._counted(at, 1)
-        if len(self.members[at]) >= 2 * self._block:
-            scores, members = self._scores[at], self.members[at]
+            scores, members = array("d", [score]), [member]
+            self._insert_block(0, scores, members)
+        self._size += 1
+        if self._before:
+            self._counted(at, 1)
+        if len(members) >= 2 * self._block:
             self._insert_block(at + 1, scores[self._block :], members[self._block :])
-            self._cut(at, self._block, len(members))
+            del scores[self._block :], members[self._block :]
+            self._top_scores[at], self._top_members[at] = scores[-1], members[-1]
 
     def remove(self, score: float, member: bytes) -> None:
         """Take out a member that is there with this score."""
         at = self._block_of(score, member)
         place = self._place_in(at, score, member)
-        self._cut(at, place, place + 1)
-        self._counted(at, -1)
-        self._join(at)
+        members = self.members[at]
+        del self._scores[at][place]
+        del members[place]
+        self._size -= 1
+        if self._before:
+            self._counted(at, -1)
+        if place == len(members) and place:
+            self._top_scores[at], self._top_members[at] = self._scores[at][-1], members[-1]
+        if len(members) <= self._sparse:
+            self._join(at)
 
     def take(self, start: int, stop: int) -> list[Scored]:
         """Remove the ranks start..stop-1 and return them."""
@@ -194,7 +207,6 @@ class Ranking:
             at, place = self._at_rank(start)
             one = self._scores[at][place], self.members[at][place]
             self._cut(at, place, place + 1)
-            self._counted(at, -1)
             self._join(at)
             return [one]
         taken = self.span(start, stop)
@@ -204,7 +216,6 @@ class Ranking:
         while left:
             count = min(left, len(self.members[at]) - place)
             self._cut(at, place, place + count)
-            self._counted(at, -count)
             left -= count
             at, place = at + 1, 0
         for emptied in range(at - 1, first - 1, -1):
@@ -223,13 +234,16 @@ class Ranking:
         scores, members = self._scores[at], self.members[at]
         del scores[start:stop]
         del members[start:stop]
+        self._size -= stop - start
+        if self._before:
+            self._counted(at, start - stop)
         if start == len(members) and members:
             self._top_scores[at], self._top_members[at] = scores[-1], members[-1]
 
     def _join(self, at: int) -> None:
         """Let a block that has become small be a part of the next one, or of the one before."""
         size = len(self.members[at])
-        if size > self._block // 4 or (size and len(self.members) == 1):
+        if size > self._sparse or (size and len(self.members) == 1):
             return
         other = at + 1 if at + 1 < len(self.members) else at - 1
         if size and size + len(self.members[other]) >= 2 * self._block:
