@@ -67,10 +67,8 @@ def put_field(keyspace: Keyspace, value: HashValue, field: bytes, text: bytes) -
     """Set a field, whatever it held; its deadline stays."""
     fields = value.fields
     if value.index is not None and field not in fields:
-        fields[field] = text
         value.index.added(field)
-    else:
-        fields[field] = text
+    fields[field] = text
     if not value.large:
         limits = keyspace.limits
         longest = limits.hash_value

@@ -49,14 +49,14 @@ def pick(value: Indexed, members: Collection[bytes], rng: random.Random) -> byte
     """One member of a container that is not empty."""
     if len(members) <= COPY_UP_TO:
         return rng.choice(list(members))
-    return index_of(value, members).pick(rng.randrange)
+    return index_of(value, members).pick(rng.random)
 
 
 def take(value: Indexed, members: Collection[bytes], rng: random.Random) -> bytes:
     """`pick` for who removes the member then."""
     if len(members) <= COPY_UP_TO:
         return rng.choice(list(members))
-    return index_of(value, members).take(rng.randrange)
+    return index_of(value, members).take(rng.random)
 
 
 def pick_distinct(value: Indexed, members: Collection[bytes], count: int, rng: random.Random) -> list[bytes]:
@@ -67,10 +67,10 @@ def pick_distinct(value: Indexed, members: Collection[bytes], count: int, rng: r
     if size <= COPY_UP_TO or count * 4 > size:
         return rng.sample(list(members), count)
     index = index_of(value, members)
-    below = rng.randrange
+    chance = rng.random
     found: dict[bytes, None] = {}
     while len(found) < count:
-        found[index.pick(below)] = None
+        found[index.pick(chance)] = None
     return list(found)
 
 
@@ -79,5 +79,5 @@ def pick_repeatedly(value: Indexed, members: Collection[bytes], count: int, rng:
     if len(members) <= COPY_UP_TO or count * 4 > len(members):
         return rng.choices(list(members), k=count)
     index = index_of(value, members)
-    below = rng.randrange
-    return [index.pick(below) for _ in range(count)]
+    chance = rng.random
+    return [index.pick(chance) for _ in range(count)]

@@ -487,8 +487,8 @@ class Database:
     def read_string(self, key: bytes) -> bytes | None:
         """`read` for a string command; raises CommandError WRONGTYPE."""
         value = self.data.get(key)
-        if type(value) is bytes and not self.expires:  # GET: one call less
-            keyspace = self.keyspace
+        if type(value) is bytes and (not self.expires or key not in self.expires):
+            keyspace = self.keyspace  # what `read` does then, without a call of its own: this is GET
             keyspace.hits += 1
             self.on_use[key] = keyspace.clock
             return value
@@ -868,7 +868,7 @@ class Database:
             return None
         if self.index is None:
             self.index = ScanIndex(self.data)
-        return self.index.pick(self.keyspace.rng.randrange)
+        return self.index.pick(self.keyspace.rng.random)
 
     def type_of(self, key: bytes) -> str:
         """TYPE's answer, `none` for an absent key."""

@@ -24,9 +24,13 @@ _BITS: Final = struct.Struct("<Q")
 _FLOAT: Final = re.compile(rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?)\Z", re.IGNORECASE)
 _HEX_FLOAT: Final = re.compile(rb"[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?\Z", re.IGNORECASE)
 
+_ZERO: Final = ord("0")
+
 
 def parse_integer(text: bytes) -> int | None:
     """The 64-bit integer that `text` spells in canonical form (Redis's `string2ll`), else None."""
+    if text.isdigit() and len(text) < 19:
+        return int(text) if text[0] != _ZERO or len(text) == 1 else None
     if not 0 < len(text) <= 20 or not b"-" <= text[:1] <= b"9":
         return None
     try:

@@ -94,25 +94,25 @@ class ScanIndex:
         found = [key for key in reversed(self.entries[start:end]) if key in members]
         return (self._generation << _POSITION_BITS | start if start else 0), found
 
-    def pick(self, below: Callable[[int], int]) -> bytes:
+    def pick(self, random: Callable[[], float]) -> bytes:
         """A random live member of a container that is not empty.
 
         Parameters:
-            below: `below(n)` gives a random integer of 0..n-1.
+            random: gives a random number of at least 0 and below 1.
         """
         entries = self.entries
         while True:
-            position = below(len(entries))
+            position = int(random() * len(entries))
             key = entries[position]
             if key in self._members:
                 return key
             self._fill(position)
 
-    def take(self, below: Callable[[int], int]) -> bytes:
+    def take(self, random: Callable[[], float]) -> bytes:
         """`pick` for who removes the member from the container then."""
         entries = self.entries
         while True:
-            position = below(len(entries))
+            position = int(random() * len(entries))
             key = entries[position]
             self._fill(position)
             if key in self._members:
