@@ -60,8 +60,10 @@ def overwrite(db: Database, key: bytes, value: bytes) -> None:
         db.write(key)
         db.persist(key)
     keyspace = db.keyspace
-    db.on_use[key] = keyspace.clock
-    if db.data.get(key).__class__ is bytes and not db.guarded and not keyspace.attention:
+    held = db.data.get(key)
+    if held is not None:
+        db.on_use[key] = keyspace.clock
+    if held.__class__ is bytes and not db.guarded and not keyspace.attention:
         db.data[key] = value
     else:
         db.put(key, value)
