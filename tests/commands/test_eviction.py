@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
+from time import thread_time_ns
 
 import pytest
 
@@ -306,6 +308,33 @@ def test_a_limit_at_run_time_is_met_after_a_count_in_slices(monkeypatch: pytest.
     settle(place)
     assert memory.used_bytes() <= 100_000 < memory.used_bytes() + 1_000
     assert any("smaller than the current memory usage" in line for line in place.lines)
+
+
+def test_a_limit_on_many_keys_is_met_in_small_steps() -> None:
+    """No step of counting or evicting takes longer than 25 ms of the processor, where one count of all takes 60."""
+    place = Place(maxmemory_policy="allkeys-random")
+    client = place.client()
+    db = place.node.keyspace.databases[0]
+    for number in range(400_000):
+        db.data[b"key:%d" % number] = b"value:%d" % number
+    memory = place.node.memory
+    memory.timer = thread_time_ns
+    limit = memory.use().total * 99 // 100
+    gc.disable()  # as the server does
+    try:
+        began = thread_time_ns()
+        client.say(f"CONFIG SET maxmemory {limit}")
+        longest = thread_time_ns() - began
+        steps = 0
+        while memory.used_bytes() > limit or place.node.keyspace.count is not None:
+            began = thread_time_ns()
+            place.run_timers()
+            longest = max(longest, thread_time_ns() - began)
+            steps += 1
+    finally:
+        gc.enable()
+    assert steps > 20 and longest < 25_000_000
+    assert 2_000 < place.node.stats.evicted_keys < 6_000
 
 
 # -- connections ------------------------------------------------------------------------------------------------

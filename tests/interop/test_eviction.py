@@ -115,3 +115,139 @@ def test_the_texts_of_errors_are_the_same(redis: RealServer, ours: RealServer) -
         return [answer if isinstance(answer, ReplyError | None) else "a number" for answer in found]
 
     assert answers(ours) == answers(redis)
+
+
+# -- the limit --------------------------------------------------------------------------------------------------
+
+
+def _reach(server: RealServer, policy: str, spare_bytes: int) -> None:
+    """Set the policy, and a limit of so many bytes above what is used."""
+    server.command("CONFIG", "SET", "maxmemory-policy", policy)
+    used = int(server.info("memory")["used_memory"])
+    server.command("CONFIG", "SET", "maxmemory", used + spare_bytes)
+
+
+_OUT_OF_MEMORY = """
+SET k v|GET big:1|DEL nothing|APPEND k v|LPUSH l v|LPOP l|EXPIRE big:1 1000|HSET h f v|SETRANGE k 5 v|RENAME big:1 big:x
+COPY big:x big:y|MULTI|GET k|SET k v|EXEC|MULTI|DISCARD|MULTI|PING|RESET|WATCH k|UNWATCH|PUBLISH c m|SORT big:x STORE l
+EVAL "return redis.call('SET', KEYS[1], 'v')" 1 k|EVAL "return redis.call('GET', KEYS[1])" 1 k
+EVAL "return redis.pcall('SET', KEYS[1], 'v')" 1 k|EVAL "return redis.call('DEL', KEYS[1])" 1 k
+EVAL "#!lua\\nreturn 1" 0|EVAL "#!lua flags=no-writes\\nreturn 1" 0|EVAL_RO "return 1" 0
+EVAL "#!lua flags=allow-oom\\nreturn redis.call('SET', KEYS[1], 'v')" 1 allowed
+EVAL "redis.call('DEL', 'none') return redis.call('SET', KEYS[1], 'v')" 1 dirty|CONFIG SET maxmemory 0|SET k v
+""".strip().replace("\n", "|")
+
+
+def test_what_is_refused_without_memory_is_the_same(redis: RealServer, ours: RealServer) -> None:
+    """Commands, transactions and scripts; with Redis's texts."""
+
+    def answers(server: RealServer) -> list[tuple[str, Any]]:
+        for number in range(100):
+            server.command("SET", f"big:{number}", "x" * 10_000)
+        server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        server.command("CONFIG", "SET", "maxmemory", "1kb")
+        with server.connect() as client:
+            commands = _OUT_OF_MEMORY.split("|")
+            found = [(text, client.execute(*shlex.split(text.replace("\\n", "\n")))) for text in commands]
+        return [(text, _error_of(answer)) for text, answer in found]
+
+    assert answers(ours) == answers(redis)
+
+
+def _error_of(answer: Any) -> Any:
+    """An answer, but for what the line of a script that failed is called."""
+    return str(answer).partition(" script: ")[0] if isinstance(answer, ReplyError) else answer
+
+
+@pytest.mark.parametrize("lazy", ["no", "yes"])
+def test_evictions_reach_a_redis_replica(ours: RealServer, run: Run, lazy: str) -> None:
+    """As DEL or UNLINK: the replica holds what the primary holds, no more and no less."""
+    ours.command("CONFIG", "SET", "lazyfree-lazy-eviction", lazy)
+    replica = run("redis70", replicaof=("127.0.0.1", ours.port), maxmemory="1kb", maxmemory_policy="allkeys-random")
+    wait_until(lambda: replica.info("replication")["master_link_status"] == "up", WAIT_S, "the link is up")
+    _reach(ours, "allkeys-lru", 300_000)
+    with ours.connect() as client:
+        client.pipeline([("SET", f"key:{number}", "x" * 100) for number in range(3_000)])
+        client.pipeline([("RPUSH", f"list:{number % 300}", "y" * 100) for number in range(3_000)])
+    evicted = int(ours.info("stats")["evicted_keys"])
+    assert evicted > 2_000
+    wait_until(lambda: replica.offset() == ours.offset(), WAIT_S, "the replica has all")
+    assert replica.digest() == ours.digest(legacy=True)
+    told = replica.info("commandstats")
+    word, other = ("cmdstat_unlink", "cmdstat_del") if lazy == "yes" else ("cmdstat_del", "cmdstat_unlink")
+    assert f"calls={evicted}," in told[word] and other not in told
+    assert int(replica.info("stats")["evicted_keys"]) == 0
+
+
+@pytest.mark.parametrize("word", ["DEL", "UNLINK"])
+def test_redis_tells_its_replicas_the_same_word(redis: RealServer, run: Run, word: str) -> None:
+    """A Redis primary's evictions empty a txrepl replica likewise, which evicts nothing by itself."""
+    redis.command("CONFIG", "SET", "lazyfree-lazy-eviction", "yes" if word == "UNLINK" else "no")
+    replica = run("txrepl", replicaof=("127.0.0.1", redis.port), maxmemory="1kb", maxmemory_policy="allkeys-random")
+    wait_until(lambda: replica.info("replication")["master_link_status"] == "up", WAIT_S, "the link is up")
+    _reach(redis, "allkeys-lru", 300_000)
+    with redis.connect() as client:
+        client.pipeline([("SET", f"key:{number}", "x" * 100) for number in range(4_000)])
+    evicted = int(redis.info("stats")["evicted_keys"])
+    wait_until(lambda: replica.offset() == redis.offset(), WAIT_S, "the replica has all")
+    assert replica.digest(legacy=True) == redis.digest()
+    assert f"calls={evicted}," in replica.info("commandstats")[f"cmdstat_{word.lower()}"]
+    assert int(replica.info("stats")["evicted_keys"]) == 0
+
+
+def _survivors(server: RealServer, policy: str) -> tuple[float, float]:
+    """The share of the hot and of the cold keys that survive when a third of all has to go."""
+    server.command("CONFIG", "SET", "lfu-log-factor", 1)
+    keys = 3_000
+    _reach(server, policy, 10**9)
+    with server.connect() as client:
+        client.pipeline([("SET", f"key:{number}", "x" * 200) for number in range(keys)])
+        if policy.endswith("lru"):
+            client.command("DEBUG", "SLEEP", 1.2)  # clocks of use go by the second
+        for _ in range(1 if policy.endswith("lru") else 8):
+            client.pipeline([("GET", f"key:{number}") for number in range(0, keys, 4)])
+        _reach(server, policy, 0)
+        client.pipeline([("SET", f"new:{number}", "x" * 200) for number in range(keys // 3)])
+        left = client.pipeline([("EXISTS", f"key:{number}") for number in range(keys)])
+    hot, cold = left[::4], [found for number, found in enumerate(left) if number % 4]
+    return sum(hot) / len(hot), sum(cold) / len(cold)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu"])
+def test_hot_keys_survive_as_they_do_in_redis(redis: RealServer, ours: RealServer, policy: str) -> None:
+    """No fewer of them, but for a margin, and clearly more than of the cold ones."""
+    right, found = _survivors(redis, policy), _survivors(ours, policy)
+    assert found[0] > 0.9 and found[0] > found[1] + 0.2
+    assert found[0] >= right[0] - 0.05
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])
+def test_keys_without_deadline_stay(ours: RealServer, policy: str) -> None:
+    """With a volatile policy, whatever comes; when no other key is left, writes are refused."""
+    with ours.connect() as client:
+        client.pipeline([("SET", f"lasting:{number}", "x" * 100) for number in range(500)])
+        client.pipeline([("SET", f"dying:{number}", "x" * 100, "EX", 10_000) for number in range(500)])
+        _reach(ours, policy, 0)
+        answers = client.pipeline([("SET", f"new:{number}", "x" * 100) for number in range(1_500)])
+        assert isinstance(answers[-1], ReplyError) and str(answers[-1]).startswith("OOM ")
+        assert client.command("EXISTS", *(f"lasting:{number}" for number in range(500))) == 500
+        assert client.command("EXISTS", *(f"dying:{number}" for number in range(500))) == 0
+
+
+def test_the_answers_of_memory_are_formed_alike(redis: RealServer, ours: RealServer) -> None:
+    """Errors to the letter, MEMORY STATS field by field, the rest by type."""
+    commands = (
+        "MEMORY", "MEMORY FOO", "MEMORY USAGE", "MEMORY USAGE nokey", "MEMORY USAGE k SAMPLES", "MEMORY USAGE k FOO 1",
+        "MEMORY USAGE k SAMPLES -1", "MEMORY USAGE k SAMPLES x", "MEMORY USAGE nokey SAMPLES x", "MEMORY DOCTOR",
+        "MEMORY DOCTOR x", "MEMORY STATS x", "MEMORY PURGE", "MEMORY PURGE x", "MEMORY MALLOC-STATS x",
+    )  # fmt: skip
+
+    def answers(server: RealServer) -> list[Any]:
+        server.command("SET", "k", "a value", "EX", 1000)
+        with server.connect() as client:
+            found = [client.execute(*command.split(" ")) for command in commands]
+            found.append(client.execute("MEMORY", "USAGE", "k", "SAMPLES", 0) > 20)
+            found.append(client.execute("MEMORY", "STATS")[::2])
+            return found
+
+    assert answers(ours) == answers(redis)
