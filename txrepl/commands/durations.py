@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import Final
 
 LONGEST_NS: Final = 1_000_000_000
@@ -57,13 +57,11 @@ def longest_ns(number: int) -> int:
 
 def percentiles_ns(histogram: list[int], percents: Sequence[float]) -> list[int]:
     """What so many per cent of the durations do not exceed (`hdr_value_at_percentile`), for each; 0 without any."""
-    total = sum(histogram)
-    numbers = list(compress(range(len(histogram)), histogram))
-    sums = list(accumulate(map(histogram.__getitem__, numbers)))
+    sums = list(accumulate(histogram))
     found: list[int] = []
     for percent in percents:
-        at = bisect_left(sums, max(1, int(percent / 100 * total + 0.5)))
-        found.append(0 if at == len(sums) else longest_ns(numbers[at]) if percent else lowest_ns(numbers[at]))
+        number = bisect_left(sums, max(1, int(percent / 100 * sums[-1] + 0.5))) if sums else 0
+        found.append(0 if number == len(sums) else longest_ns(number) if percent else lowest_ns(number))
     return found
 
 
