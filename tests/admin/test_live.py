@@ -72,7 +72,7 @@ def test_what_happens_is_told_within_a_tenth_of_a_second() -> None:
 def test_a_state_has_the_load_and_what_the_ids_mean() -> None:
     """The figures of INFO; the sentences of the text page."""
     bench = Bench()
-    bench.write("SET", "k", "v")
+    bench.write("SET", "k", "v" * 1_000_000)
     client, _ = bench.attach()
     bench.node.disconnect(client)
     bench.node.open_session(client.outlet, "127.0.0.1:1", "127.0.0.1:2")
