@@ -53,17 +53,16 @@ ABSENT: Final[dict[str, str]] = {
     "cluster|slot-stats": "of Valkey 8: for clusters",
     "cluster|syncslots": "of Valkey 9: for clusters",
     "commandlog": "of Valkey 8.1: SLOWLOG under another name, with logs of large requests and replies",
-    "memory": "not made yet",
     "script|show": "of Valkey 8",
 }
 """Commands of the servers that txrepl does not have, and why; a container stands for its subcommands."""
 
 UNSUPPORTED: Final[dict[tuple[str, str], str]] = {
     ("bgsave", "CANCEL"): NEWER,
-    ("geosearch", "BYPOLYGON"): NEWER,
-    ("geosearchstore", "BYPOLYGON"): NEWER,
     ("hscan", "NOVALUES"): NEWER,
     ("zscan", "NOSCORES"): NEWER,
+    ("script|debug", "YES"): "there is no debugger for scripts",
+    ("script|debug", "SYNC"): "there is no debugger for scripts",
     ("shutdown", "SAFE"): NEWER,
     ("shutdown", "FAILOVER"): NEWER,
 }
@@ -77,6 +76,12 @@ CALLS: Final[dict[tuple[str, str], str]] = {
     ("geosearchstore", "BYPOLYGON"): "GEOSEARCHSTORE d k BYPOLYGON 3 0 0 0 2 2 2",
     ("xadd", "LIMIT"): "XADD k MAXLEN ~ 1 LIMIT 1 * f v",
     ("xtrim", "LIMIT"): "XTRIM k MAXLEN ~ 1 LIMIT 1",
+    ("client|tracking", "PREFIX"): "CLIENT TRACKING on BCAST PREFIX x",
+    ("copy", "REPLACE"): "COPY k d REPLACE",
+    ("zrange", "BYLEX"): "ZRANGE k - + BYLEX",
+    ("zrangebylex", "LIMIT"): "ZRANGEBYLEX k - + LIMIT 0 1",
+    ("zrevrangebylex", "LIMIT"): "ZREVRANGEBYLEX k + - LIMIT 0 1",
+    ("zrangestore", "BYLEX"): "ZRANGESTORE d k - + BYLEX",
     ("zrange", "LIMIT"): "ZRANGE k 0 1 BYSCORE LIMIT 0 1",
     ("zrangestore", "LIMIT"): "ZRANGESTORE d k 0 1 BYSCORE LIMIT 0 1",
 }
@@ -162,6 +167,7 @@ NAMED: Final = {
     "cursor": "0",
     "id": "1-1",
     "start": "0",
+    "stop": "1",
     "end": "1",
     "min": "0",
     "max": "1",
@@ -174,6 +180,7 @@ NAMED: Final = {
     "min-idle-time": "1",
     "last-id": "9-9",
     "max-deleted-id": "1-1",
+    "max-deleted-entry-id": "1-1",
     "lastid": "1-1",
     "protover": "3",
     "iterations": "1",
@@ -191,6 +198,8 @@ PRESENT: Final = {
     "generic": "SET k 1",
 }
 """What the key holds that commands of a group are tried on."""
+SORTED: Final = "RPUSH k 1 2"
+"""What it holds for SORT, which is of no type's group."""
 
 
 def call(tree: Arguments, wanted: str) -> list[str]:
@@ -213,7 +222,8 @@ def _words(argument: dict[str, Any], wanted: str) -> list[str]:
         return own + call(inner, wanted)
     if kind == "pure-token":
         return own
-    return [*own, NAMED.get(argument["name"], VALUES[kind])]
+    value = NAMED.get(argument["name"], VALUES[kind])
+    return [*own, VALUES[kind] if kind == "integer" and not value.isdigit() else value]
 
 
 @dataclass(frozen=True)
@@ -237,6 +247,7 @@ REFUSALS: Final = (
     "unsupported option",
     "unrecognized",
     "invalid arguments",
+    "is not supported by this server",
 )
 UNKNOWN: Final = "NOSUCHOPTION"
 
@@ -245,8 +256,9 @@ def attempt(server: RealServer, entry: Entry, calls: list[list[str]]) -> str:
     """What a server answers to the last of these calls, by a connection of their own; empty if it does not."""
     with server.connect(30) as client:
         client.command("FLUSHALL")
-        if entry.group in PRESENT:
-            client.command(*PRESENT[entry.group].split())
+        present = SORTED if entry.name.startswith("sort") else PRESENT.get(entry.group)
+        if present is not None:
+            client.command(*present.split())
         if entry.group == "stream":
             client.command("XGROUP", "CREATE", "k", "x", "0")
     said = ""
