@@ -10,6 +10,7 @@ import pytest
 from txrepl.errors import CommandError
 from txrepl.resp.replies import Reply, Wire
 from txrepl.scripting.arithmetic import Random
+from txrepl.scripting.libraries import Libraries, Loader
 from txrepl.scripting.machine import Machine, ScriptError
 from txrepl.scripting.running import Request, Run
 from txrepl.scripting.scripts import EVALS_MAX, Scripts
@@ -159,3 +160,48 @@ def test_scripts_of_eval_make_room_for_later_ones() -> None:
     assert len(scripts) == EVALS_MAX + 2
     assert [scripts.find(one.sha) for one in (loaded, first, promoted)] == [loaded, first, promoted]
     assert scripts.find(hashlib.sha1(b"return 1").hexdigest().encode()) is None
+
+
+def test_a_library_that_keeps_all_memory_hurts_itself_only() -> None:
+    """It fills the machine up to the last bytes: others find no room until it is removed, and nothing breaks."""
+    machines: list[Machine] = []
+    loader = Loader(lambda: machines[0])
+    logged: list[bytes] = []
+    machines.append(
+        Machine(
+            lambda: None,
+            lambda: None,
+            lambda level, message: logged.append(message),
+            Random(),
+            loader.register,
+            memory_max_bytes=MEMORY_BYTES,
+        )
+    )
+    libraries = Libraries(loader)
+    source = (
+        b"#!lua name=greedy\nlocal kept = {}\n"
+        b"redis.register_function('fill', function() for i = 1, 1e9 do kept[i] = {i} end end)\n"
+        b"redis.register_function('count', function() return #kept end)\n"
+    )
+    libraries.load(source, replace=False)
+
+    def call(name: bytes) -> Reply:
+        request = Request([b"fcall", name, b"0"], Echo(), 2, [], [b"argument"] * 10, False)
+        try:
+            return machines[0].run_function(Run(name, request, 0, is_eval=False), libraries.functions[name].callback)
+        except ScriptError as error:
+            return error.message
+
+    for _ in range(3):
+        assert b"not enough memory" in call(b"fill")  # type: ignore[operator]
+    for number in range(5):
+        name = b"lib%d" % number
+        with pytest.raises(CommandError, match="not enough memory"):
+            libraries.load(
+                b"#!lua name=%b\nredis.register_function('%b', function() end)" % (name, name), replace=False
+            )
+        assert call(b"count") > 100_000  # type: ignore[operator]
+    libraries.delete(b"greedy")
+    libraries.load(b"#!lua name=lib\nredis.register_function('lib', function() return 7 end)", replace=False)
+    assert call(b"lib") == 7
+    assert not logged

@@ -113,7 +113,6 @@ class Machine:
 
     def _build(self, interrupt: Interrupt, ending: Interrupt, memory_max_bytes: int) -> Any:
         lua = self._lua
-        plain = lua.globals()[b"python"][b"as_function"]
 
         def has_room(need_bytes: int) -> bool:
             return bool(lua.get_memory_used(total=True) + need_bytes <= self._limit - RESERVE_BYTES)
@@ -131,7 +130,7 @@ class Machine:
                     self._log_line(3, b"Internal error in a script's call: " + repr(error).encode())
                     return None
 
-            return plain(guarded)
+            return guarded
 
         load = lua.eval(b"function(code, name, ...) return assert(loadstring(code, name))(...) end")
 
@@ -156,12 +155,12 @@ class Machine:
             {
                 b"version": VERSION,
                 b"version_number": VERSION_NUMBER,
-                b"call": plain(self._call),
-                b"again": plain(self._call_again),
-                b"interrupt": plain(interrupt),
-                b"ending": plain(ending),
-                b"running": plain(lambda: self.run is not None),
-                b"resp": plain(lambda: self.run.resp if self.run is not None else 2),
+                b"call": self._call,
+                b"again": self._call_again,
+                b"interrupt": interrupt,
+                b"ending": ending,
+                b"running": lambda: self.run is not None,
+                b"resp": lambda: self.run.resp if self.run is not None else 2,
                 b"set_resp": given(self._set_resp),
                 b"set_repl": given(self._set_repl),
                 b"acl_check": given(self._may_run),
@@ -316,8 +315,8 @@ class Machine:
     def _finish(self, run: Run, start: Any, program: Any) -> Reply:
         lua, request = self._lua, run.request
         keys, arguments = request.keys, request.arguments
-        argv = request.argv
-        self._make_room(2 * (sum(map(len, argv)) + ITEM_BYTES * len(argv)))
+        items = len(keys) + len(arguments)
+        self._make_room(2 * (sum(map(len, keys)) + sum(map(len, arguments)) + ITEM_BYTES * items))
         self.run = run
         try:
             result = start(
@@ -335,6 +334,7 @@ class Machine:
             self.run = None
             self._again = None
             if run.killed or run.is_busy:
+                self._make_room(SMALL_BYTES)
                 self._after_run()
         if result.__class__ is bytes or result is None:
             return result
@@ -364,20 +364,23 @@ class Machine:
 
     def load_library(self, program: Any) -> bytes | None:
         """Run a library's program, which registers its functions; the problem if there is one."""
+        self._make_room(SMALL_BYTES)
         try:
             problem: bytes | None = self._entry[b"load_library"](program)
         except LuaError:
-            self._lua.gccollect()
             problem = b"ERR not enough memory"
+        self._make_room(SMALL_BYTES)
         self._after_run()
         return problem
 
     def callback(self, number: int) -> Any:
         """The function that was registered under a number."""
+        self._make_room(SMALL_BYTES)
         return self._entry[b"callback"](number)
 
     def forget(self, number: int) -> None:
         """The function is not to be called any more."""
+        self._make_room(SMALL_BYTES)
         self._entry[b"forget"](number)
 
 

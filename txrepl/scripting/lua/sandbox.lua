@@ -24,9 +24,8 @@ local RESULTS_MAX = 7999
 local NO_ROOM = support.NO_ROOM
 
 local host = {}
-for name, ask in next, bare do host[name] = type(ask) == 'function' and support.guard(ask) or ask end
-host.call, host.again = bare.call, bare.again
-host.interrupt, host.ending = bare.interrupt, bare.ending
+for name, ask in next, bare do host[name] = type(ask) == 'userdata' and support.guard(ask) or ask end
+for _, name in next, { 'call', 'again', 'interrupt', 'ending' } do host[name] = support.as_function(bare[name]) end
 
 -- Why a script is ended, by the host's number.
 local reasons = { 'ERR Script killed by user with SCRIPT KILL...', 'ERR FUNCTION LOAD timeout' }
@@ -436,7 +435,7 @@ local function all_strings(count, ...)
   return true
 end
 
-local call, again = bare.call, bare.again
+local call, again = host.call, host.again
 
 -- What to do about a command that gave no plain reply: its reply, or nil and a table that says what went wrong.
 local function settled(problem)

@@ -2,7 +2,7 @@
 -- make with luaL_check…. Every chunk of ours is named =(redis), so that a walk over the stack can step over it.
 local debug, error, type, tonumber, tostring, select, collectgarbage, floor =
   debug, error, type, tonumber, tostring, select, collectgarbage, math.floor
-local getinfo = debug.getinfo
+local getinfo, as_function = debug.getinfo, python.as_function
 local INTERNAL = '=(redis)'
 
 local NO_ROOM = 'not enough memory'
@@ -74,9 +74,13 @@ function support.text(position, name, count, value)
   expected('string', position, name, count, value)
 end
 
--- A function of the host that gives `nil, true` when Lua has no memory left for what it would give: Python must not be
+-- A callable of the host as a function, which has no attributes.
+support.as_function = as_function
+
+-- The same for one that gives `nil, true` when Lua has no memory left for what it would give: Python must not be
 -- jumped over by the error that Lua would make of that.
 function support.guard(ask)
+  ask = as_function(ask)
   return function(...)
     local found, problem = ask(...)
     if problem == true then
