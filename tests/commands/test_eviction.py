@@ -259,6 +259,21 @@ def test_evicting_ends_when_its_time_is_up_and_goes_on_later() -> None:
     assert shown(client, "total_eviction_exceeded_time") == 50
 
 
+def test_evicting_for_long_is_an_event_of_latency() -> None:
+    """Each round that takes as long as the monitor wants; none while it is off."""
+    place, client = filled("allkeys-lru", keys=50)
+    clock = iter(range(0, 10**15, 40_000_000))  # ns
+    place.node.memory.timer = lambda: next(clock)
+    client.say("CONFIG SET maxmemory 20000")
+    settle(place)
+    assert client.say("LATENCY LATEST") == b"*0\r\n"
+    place.node.observations.latency.threshold_ms = 50
+    client.say("CONFIG SET maxmemory 1000")
+    settle(place)
+    event = place.node.observations.latency.events["eviction-cycle"]
+    assert event.longest_ms >= 80
+
+
 @pytest.mark.parametrize(("tenacity", "limit"), [(0, 0), (1, 50_000), (10, 500_000), (11, 575_000), (100, None)])
 def test_tenacity_is_time(tenacity: int, limit: int | None) -> None:
     """50 µs each up to 10, above 15 % more each, at 100 without bound."""

@@ -69,6 +69,16 @@ def test_bigkeys_finds_the_same(ours: RealServer, real: RealServer) -> None:
     assert "Biggest    set found '\"s\"' has 300 members" in own.stdout
 
 
+def test_memkeys_weighs_every_key(ours: RealServer) -> None:
+    """By MEMORY USAGE: as many of each type as there are, none of them without a size."""
+    found = cli(ours, "--memkeys")
+    assert found.returncode == 0 and found.stderr == ""
+    assert sorted(re.findall(r"^(\d+) (\w+) with [1-9]\d* bytes", found.stdout, re.MULTILINE)) == [
+        *(("1", f"{kind}s") for kind in ("hash", "list", "set", "stream", "zset")),
+        ("50", "strings"),
+    ]
+
+
 def test_hotkeys_finds_the_one_that_is_used(ours: RealServer) -> None:
     """By OBJECT FREQ, with an LFU policy."""
     hottest = next(line for line in cli(ours, "--hotkeys").stdout.splitlines() if line.startswith("hot key found"))

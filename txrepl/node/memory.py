@@ -212,7 +212,10 @@ class Memory:
             return True
         freed = True
         if self.used_bytes() > self.limit_bytes:
+            started = self.timer()
             freed = self._evict()
+            taken_ms = (self.timer() - started) / 1_000_000
+            self._core.observations.latency.note("eviction-cycle", taken_ms, self._keyspace.now_ms)
         else:
             self._exceeded(False)
         self._note(out_of_memory=not freed, near=True)
