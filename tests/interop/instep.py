@@ -20,7 +20,7 @@ from tests.interop.replies import answered
 from tests.interop.servers import RawClient, RealServer, encode, start
 
 KINDS: Final = ("redis70", "valkey9", "txrepl")
-_FORMS: Final = {"redis70": "LEGACY", "valkey9": "VALKEY"}
+DIGEST_FORMS: Final = {"redis70": "LEGACY", "valkey9": "VALKEY"}
 """What txrepl's DEBUG DIGEST calls the form of a live server."""
 DATABASES: Final = (0, 1, 2, 15)
 TIMEOUT_S: Final = 10.0
@@ -136,7 +136,7 @@ class Runner:
         self.client.command("RESET")
         changes = self._changes_now() - self._changes
         if self.kind == "txrepl":
-            digest = {kind: self.server_digest(form) for kind, form in _FORMS.items()}
+            digest = {kind: self.server_digest(form) for kind, form in DIGEST_FORMS.items()}
         else:
             digest = {self.kind: self.server_digest()}
         stream, events = self._until_marker()
@@ -149,7 +149,7 @@ class Runner:
 
     def digest_values(self, kind: str) -> dict[tuple[int, bytes], Any]:
         """DEBUG DIGEST-VALUE of every key, in the form of a live server."""
-        form = [_FORMS[kind]] if self.kind == "txrepl" else []
+        form = [DIGEST_FORMS[kind]] if self.kind == "txrepl" else []
         found = {}
         for database, key in self._encodings():
             self.control.command("SELECT", database)

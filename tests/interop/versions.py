@@ -166,6 +166,14 @@ LINES: Final = (
     Line(
         "7.2", VALKEY, "the error names the command as it is spelled", "", rb"-ERR Unbalanced X", rb"-ERR Unbalanced 'x"
     ),
+    Line(
+        "7.2",
+        VALKEY,
+        "XSETID is checked against deleted ids",
+        "XSETID",
+        valkey=rb"-ERR The ID .*max_deleted",
+        forks=True,
+    ),
     Line("7.2", VALKEY, "small sets and lists are listpacks", "OBJECT", rb"\$(hashtable|quicklist)", rb"\$listpack"),
     Line(
         "7.2",
