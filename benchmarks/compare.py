@@ -1,8 +1,8 @@
 """txrepl side by side with a real Redis 7.0, both in one run on one machine; only the ratios mean something.
 
-    python benchmarks/compare.py                  everything, about ten minutes
+    python benchmarks/compare.py                  everything, about a quarter of an hour
     python benchmarks/compare.py --quick          a tenth of the work, one pair each
-    python benchmarks/compare.py --only sync      commands, sync or stream
+    python benchmarks/compare.py --only sync      commands, families, sync or stream
     python benchmarks/compare.py --subject valkey9   another server in txrepl's place
 
 Runs alternate (redis, subject, redis, subject …) and each figure is the median over the pairs. Wall-clock
@@ -32,6 +32,7 @@ from tests.interop.servers import RawClient, RealServer, require, start
 
 REFERENCE = "redis70"
 COMMANDS = ("get", "set", "incr", "lpush", "hset", "zadd")
+FAMILIES = ("rpush", "lpop", "rpop", "sadd", "spop", "zpopmin", "lrange_100", "mset")
 CLIENTS = 50
 KEY_RANGE = 100_000
 VALUE_BYTES = 16
@@ -135,6 +136,24 @@ def commands(subject_kind: str, pairs: int, scale: float) -> Iterator[Row]:
             for server in (reference, subject):
                 with server.connect(60) as client:
                     client.command("DEL", "mylist", "myzset", "myhash")
+
+
+def families(subject_kind: str, pairs: int, scale: float) -> Iterator[Row]:
+    """The rest of redis-benchmark's own commands, with 16 requests in flight per client."""
+    with start(REFERENCE) as reference, start(subject_kind) as subject:
+        for command in FAMILIES:
+            heavy = command in ("lrange_100", "mset")
+            requests = int((48_000 if heavy else 240_000) * scale)
+            if command in ("spop", "zpopmin"):  # so that there is something to pop
+                for server in (reference, subject):
+                    requests_cost(server, "sadd" if command == "spop" else "zadd", 16, requests)
+            yield interleaved(
+                f"{command.upper()}, {CLIENTS} clients, pipeline 16",
+                pairs,
+                True,
+                lambda c=command, n=requests: requests_cost(reference, c, 16, n),  # type: ignore[misc]
+                lambda c=command, n=requests: requests_cost(subject, c, 16, n),  # type: ignore[misc]
+            )
 
 
 # Full sync.
@@ -293,7 +312,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="txrepl side by side with a real Redis 7.0 in one run")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one pair each")
     parser.add_argument("--subject", default="txrepl", help="txrepl (default), redis62, redis70 or valkey9")
-    parser.add_argument("--only", choices=("commands", "sync", "stream"), help="one part instead of all")
+    parser.add_argument("--only", choices=("commands", "families", "sync", "stream"), help="one part instead of all")
     parser.add_argument("--pairs", type=int, help="how often each comparison is repeated (3, quick 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     options = parser.parse_args()
@@ -302,6 +321,7 @@ def main() -> int:
     scale = 0.1 if options.quick else 1.0
     parts: dict[str, Callable[[], Iterator[Row]]] = {
         "commands": lambda: commands(options.subject, pairs, scale),
+        "families": lambda: families(options.subject, pairs, scale),
         "sync": lambda: full_sync(options.subject, pairs, int(1_000_000 * scale)),
         "stream": lambda: stream(options.subject, pairs, int(1_000_000 * scale)),
     }

@@ -28,7 +28,7 @@ from txrepl.net.garbage import PACE_S, PacedCollector
 from txrepl.node import Node
 
 SMALL: Final = 1000
-ROUNDS: Final = 9
+ROUNDS: Final = 7
 CALLS: Final = 40
 """Calls in a round: few enough to leave a value of `SMALL` members about as large as it was."""
 

@@ -9,7 +9,7 @@ import pytest
 from tests.large_values import BY_NATURE, CASES, DROPS, SAME_AS, SMALL, WHOLE, Bench, collecting, costs
 from txrepl.commands.registry import build_table
 
-LARGE = 100_000
+LARGE = 70_000
 STALL_MS = 20
 RATIO = 3
 FAMILIES = ("list", "set", "hash", "sorted-set", "stream")

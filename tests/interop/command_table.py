@@ -29,7 +29,6 @@ NO_MODULES: Final = "no module can be loaded"
 
 DEVIATIONS: Final[dict[str, str]] = {
     "bgrewriteaof": "refused: no append-only file is written",
-    "client|no-evict": "accepted, and of no matter: no client is disconnected for the memory that it takes",
     "cluster": NO_CLUSTER,
     "command|docs": "summaries are txrepl's own; there is no `history`",
     "config|set": "directives that have no effect here are accepted with a warning (`etc/txrepl.conf` says which)",
@@ -75,6 +74,7 @@ CALLS: Final[dict[tuple[str, str], str]] = {
     ("geosearch", "BYPOLYGON"): "GEOSEARCH k BYPOLYGON 3 0 0 0 2 2 2",
     ("geosearchstore", "BYPOLYGON"): "GEOSEARCHSTORE d k BYPOLYGON 3 0 0 0 2 2 2",
     ("xadd", "LIMIT"): "XADD k MAXLEN ~ 1 LIMIT 1 * f v",
+    ("xsetid", "MAXDELETEDID"): "XSETID k 9-9 ENTRIESADDED 1 MAXDELETEDID 1-1",
     ("xtrim", "LIMIT"): "XTRIM k MAXLEN ~ 1 LIMIT 1",
     ("client|tracking", "PREFIX"): "CLIENT TRACKING on BCAST PREFIX x",
     ("copy", "REPLACE"): "COPY k d REPLACE",
@@ -180,7 +180,6 @@ NAMED: Final = {
     "min-idle-time": "1",
     "last-id": "9-9",
     "max-deleted-id": "1-1",
-    "max-deleted-entry-id": "1-1",
     "lastid": "1-1",
     "protover": "3",
     "iterations": "1",

@@ -168,6 +168,8 @@ NO_REPLY: Final = NoReply()
 OK: Final = "OK"
 QUEUED: Final = "QUEUED"
 
+_FEW: Final = 4
+"""Up to so many elements of a list are encoded one by one."""
 _bulk_head: Final = [b"$%d\r\n" % n for n in range(1024)].__getitem__
 _INTEGERS: Final[list[bytes]] = [b":%d\r\n" % n for n in range(1024)]
 
@@ -273,13 +275,14 @@ def _encode_collection(
     if proto == 3:
         mark = b"~" if isinstance(reply, SetReply) else b">" if isinstance(reply, Push) else b"*"
     out.append(b"%b%d\r\n" % (mark, len(reply)))
-    try:
-        # Short texts and nothing else, the common case: no step of it is interpreted. Anything else cannot be joined.
-        heads = map(_bulk_head, map(len, reply))  # type: ignore[arg-type]
-        out.append(b"".join(chain.from_iterable(zip(heads, reply, repeat(b"\r\n")))))  # type: ignore[arg-type]
-        return
-    except (TypeError, IndexError):
-        pass
+    if len(reply) > _FEW and type(reply[-1]) is bytes:
+        try:
+            # Short texts and nothing else: no step of it is interpreted. Anything else cannot be joined.
+            heads = map(_bulk_head, map(len, reply))  # type: ignore[arg-type]
+            out.append(b"".join(chain.from_iterable(zip(heads, reply, repeat(b"\r\n")))))  # type: ignore[arg-type]
+            return
+        except (TypeError, IndexError):
+            pass
     for item in reply:
         if type(item) is bytes:
             out.append(b"$%d\r\n%b\r\n" % (len(item), item))
