@@ -1096,3 +1096,135 @@ return bit.bnot()
 return bit.bnot({})
 ---
 local t={} t[1]={} return bit.band(1,t)
+---
+return {string.find('a','a%')}
+---
+return string.find('a')
+---
+return string.match('key=val','(%w+)=(%w+)')
+---
+return string.gsub('x','(','')
+---
+return string.gsub('hello','.',function(c) return redis.call('nosuch') end)
+---
+return string.gsub('hello','.',function(c) error('x') end)
+---
+return string.gsub('hello','(l)(l)','%2%1%3')
+---
+return string.gsub('hello','l','%9')
+---
+return string.gsub('hello','l',{l=5})
+---
+return string.gsub('hello','l',{l={}})
+---
+return string.gsub('hello','l',5)
+---
+return string.gsub('hello','l',nil)
+---
+return string.gmatch('x')
+---
+for k,v in string.gmatch('a=1,b=2','(%w+)=(%w+)') do redis.call('set',k,v) end return redis.call('mget','a','b')
+---
+local i,n=0,0 for w in ('a b c'):gmatch('%S+') do n=n+1 end return n
+---
+return string.rep()
+---
+return string.rep('x')
+---
+return string.find('abc','b',-10)
+---
+return string.find('abc','b',1,true)
+---
+return string.find('a.c','.',1,true)
+---
+return unpack()
+---
+return unpack(1)
+---
+return unpack({1,2},'x')
+---
+return {unpack({1,2,3},2,3)}
+---
+return {unpack({1,2,3},-1,1)}
+---
+return #{unpack({},1,7999)}
+---
+return #{unpack({},1,8000)}
+---
+return select('#',unpack({},1,7997))
+---
+xpcall(1)
+---
+return {xpcall(1,function(e) return e end)}
+---
+return {xpcall(function(a) return a end,function(e) return e end,5)}
+---
+local ok,e=pcall(string.find,'a','[') return e
+---
+local f=string.find return f('a','[')
+---
+return (string.gsub('abc','%w','%0%0'))
+---
+return string.format('%d',3.7)
+---
+return string.format('%x',255)
+---
+return string.format('%s',nil)
+---
+return string.format('%d','x')
+---
+return string.format('%y',1)
+---
+return tostring(nil)..tostring(true)
+---
+return {tonumber('  10  '),tonumber('10a')==nil,tonumber('1e1'),tonumber(nil)==nil}
+---
+return tonumber()
+---
+return #ARGV
+---
+local t={} t[nil]=1
+---
+local t={} t[0/0]=1
+---
+return 1 .. 2
+---
+return {} .. 'x'
+---
+return {} + 1
+---
+return #5
+---
+return -{}
+---
+return {} < {}
+---
+return 1 < 'x'
+---
+local a = nil; return a()
+---
+return ('x')()
+---
+return redis.call('eval_ro','return 1',0)
+---
+return cjson.decode('{"a":[]}').a[1] == nil
+---
+return table.getn({1,2})
+---
+return table.maxn({1,2,[10]=1})
+---
+table.foreach({a=1},function(k,v) redis.call('set',k,v) end) return redis.call('get','a')
+---
+return table.foreachi({5},function(i,v) return v end)
+---
+table.setn({},1)
+---
+return math.mod(7,3)
+---
+return math.fmod(7,3)
+---
+return tostring(math.sqrt(2))
+---
+return table.concat({'a','b'},',',1,3)
+---
+return table.concat(1)

@@ -19,7 +19,7 @@ local INTERNAL = support.INTERNAL
 local fail, bad_argument, expected = support.fail, support.bad_argument, support.expected
 local READONLY = 'Attempt to modify a readonly table'
 local HOOK_INSTRUCTIONS = 100000
-local RESULTS_MAX = 7999
+local RESULTS_MAX = 8000 -- with the arguments beside them
 
 local NO_ROOM = support.NO_ROOM
 
@@ -337,7 +337,7 @@ function base.unpack(...)
   if type(value) ~= 'table' then expected('table', 1, 'unpack', count, value) end
   first = first == nil and 1 or support.integer(2, 'unpack', count, first)
   last = last == nil and #value or support.integer(3, 'unpack', count, last)
-  if last - first >= RESULTS_MAX then fail('too many results to unpack') end
+  if last - first + count >= RESULTS_MAX then fail('too many results to unpack') end
   return unpack(...)
 end
 
