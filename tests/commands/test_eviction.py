@@ -197,7 +197,7 @@ def test_a_sampler_draws_every_live_key_and_no_dead_one() -> None:
     place = Place()
     keyspace = place.node.keyspace
     members = {b"%d" % number: 0 for number in range(300)}
-    sampler = Sampler(members, keyspace.rng.randrange)
+    sampler = Sampler(members, keyspace.rng.random)
     for number in range(0, 300, 2):
         del members[b"%d" % number]
     for number in range(1000, 1500):

@@ -101,4 +101,8 @@ def not_counted_bytes(feed: Feed, backlog_size: int) -> int:
 
 def data_and_tables_bytes(keyspace: Keyspace) -> int:
     """What all databases take."""
-    return sum(db.data_bytes() + db.table_bytes() + db.deadline_bytes() for db in keyspace.databases if db.data)
+    total = 0
+    for db in keyspace.databases:
+        if db.data:
+            total += db.data_bytes() + db.table_bytes() + db.deadline_bytes()
+    return total

@@ -8,6 +8,7 @@ passed over. The random policies take a key of one database after the other.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable
 from typing import Final
 
 from txrepl.keyspace.access import MOST_COUNTS
@@ -16,6 +17,22 @@ from txrepl.keyspace.sampler import Sampler
 
 POOL_KEYS: Final = 16
 NO_EVICTION: Final = "noeviction"
+
+
+def _idleness(db: Database, key: bytes) -> int:
+    return db.idle_ms(key)
+
+
+def _rarity(db: Database, key: bytes) -> int:
+    return MOST_COUNTS - db.frequency(key)
+
+
+def _nearness(db: Database, key: bytes) -> int:
+    return -db.expires[key]
+
+
+_SCORES: Final[dict[str, Callable[[Database, bytes], int]]] = {"lru": _idleness, "lfu": _rarity, "ttl": _nearness}
+"""How much better than others a key is to evict."""
 
 
 class Evictor:
@@ -34,11 +51,15 @@ class Evictor:
         self._pool: list[tuple[int, int, bytes]] = []  # (score, database, key), the best to evict last
         self._next_database = 0
         self.policy: str = NO_EVICTION
+        self._volatile = False
+        self._score: Callable[[Database, bytes], int] = _idleness
         self.samples: int = 5
 
     def set_policy(self, policy: str) -> None:
         """Go by another policy; candidates of the one so far are forgotten."""
         self.policy = policy
+        self._volatile = policy.startswith("volatile")
+        self._score = _SCORES.get(policy[-3:], _idleness)
         self._pool.clear()
 
     def choose(self) -> tuple[Database, bytes] | None:
@@ -72,12 +93,12 @@ class Evictor:
                     return db, key
 
     def _populate(self, db: Database) -> None:
-        pool, draw = self._pool, self._sampler(db).draw
+        pool, draw, score = self._pool, self._sampler(db).draw, self._score
         for _ in range(min(self.samples, len(self._candidates(db)))):
             key = draw()
             if key is None:
                 return
-            candidate = (self._score(db, key), db.number, key)
+            candidate = (score(db, key), db.number, key)
             if (len(pool) < POOL_KEYS or candidate > pool[0]) and candidate not in pool:
                 insort(pool, candidate)
                 if len(pool) > POOL_KEYS:
@@ -85,21 +106,13 @@ class Evictor:
 
     def _candidates(self, db: Database) -> dict[bytes, int] | dict[bytes, object]:
         """The keys that may go: those with a deadline, or all."""
-        return db.expires if self.policy.startswith("volatile") else db.data  # type: ignore[return-value]
-
-    def _score(self, db: Database, key: bytes) -> int:
-        """How much better than others a key is to evict."""
-        if self.policy.endswith("lru"):
-            return db.idle_ms(key)
-        if self.policy.endswith("lfu"):
-            return MOST_COUNTS - db.frequency(key)
-        return -db.expires[key]
+        return db.expires if self._volatile else db.data  # type: ignore[return-value]
 
     def _sampler(self, db: Database) -> Sampler:
-        if self.policy.startswith("volatile"):
+        if self._volatile:
             if db.deadline_sampler is None:
-                db.deadline_sampler = Sampler(db.expires, self._keyspace.rng.randrange)
+                db.deadline_sampler = Sampler(db.expires, self._keyspace.rng.random)
             return db.deadline_sampler
         if db.key_sampler is None:
-            db.key_sampler = Sampler(db.data, self._keyspace.rng.randrange)
+            db.key_sampler = Sampler(db.data, self._keyspace.rng.random)
         return db.key_sampler

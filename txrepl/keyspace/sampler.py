@@ -1,7 +1,7 @@
 """Random keys of a dict that keeps changing, for eviction to choose from.
 
 A list of the keys, made when the first one is wanted and told of those that come later. The dead ones leave it as they
-are met, so removing a key costs nothing; a list that has grown to half as many again as there are keys is made anew.
+are met, so removing a key costs nothing; a list that has grown to twice as many as there are keys is made anew.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Sampler:
 
     Parameters:
         members: the live dict.
-        below: `below(n)` gives a random integer of 0..n-1.
+        chance: gives a random number from 0 up to 1.
     """
 
-    __slots__ = ("_below", "_keys", "_members")
+    __slots__ = ("_chance", "_keys", "_members")
 
-    def __init__(self, members: Mapping[bytes, object], below: Callable[[int], int]) -> None:
+    def __init__(self, members: Mapping[bytes, object], chance: Callable[[], float]) -> None:
         self._members = members
-        self._below = below
+        self._chance = chance
         self._keys: list[bytes] = list(members)
 
     def added(self, key: bytes) -> None:
@@ -38,7 +38,7 @@ class Sampler:
         """A random live key, None when there is none."""
         keys, members = self._keys, self._members
         while keys:
-            place = self._below(len(keys))
+            place = int(self._chance() * len(keys))
             key = keys[place]
             if key in members:
                 return key

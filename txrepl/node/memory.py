@@ -8,7 +8,8 @@ While the keys that are there already are being counted, in slices of `SLICE_NS`
 used is not known yet. An eviction that would take longer than `maxmemory-eviction-tenacity` allows goes on between the
 requests of other clients (`startEvictionTimeProc`).
 
-Connections are bounded likewise (`maxmemory-clients`): ten times a second, the largest are closed until the rest fit.
+Connections are bounded likewise (`maxmemory-clients`): ten times a second, or once if there are many, the largest are
+closed until the rest fit.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from txrepl.node.core import Core
 
 MARGIN_BYTES: Final = 1024 * 1024
 """What a batch of requests may add before it is looked at each of them."""
+MANY_CLIENTS: Final = 1000
+"""More connections than that are weighed once a second only: 1 ms for a thousand."""
 SLICE_NS: Final = 2_000_000
 _LOOK_EVERY: Final = 16
 """Evictions between two looks at the clock."""
@@ -81,6 +84,7 @@ class Memory:
         self.out_of_memory: bool = False
         self.base_bytes: int = 0
         self.timer: Callable[[], int] = perf_counter_ns
+        self._ticks = 0
         self._counting = False
         self._evicting = False
         self._is_near = False
@@ -98,6 +102,7 @@ class Memory:
             self._keyspace.end_count()
             self._note(out_of_memory=False, near=False)
             return
+        self._weigh()
         if not had:
             self._keyspace.begin_count()
             self._count_slice()
@@ -292,7 +297,11 @@ class Memory:
 
     def tick(self) -> None:
         """Called ten times a second."""
-        self._weigh()
+        if not self.limit_bytes and not self.clients_limit:
+            return
+        self._ticks += 1
+        if len(self._sessions) <= MANY_CLIENTS or self._ticks % 10 == 0:
+            self._weigh()
         limit = self._limit_of_clients()
         if limit and self._clients_bytes > limit:
             self._evict_clients(limit)
