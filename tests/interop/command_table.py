@@ -58,8 +58,6 @@ ABSENT: Final[dict[str, str]] = {
 
 UNSUPPORTED: Final[dict[tuple[str, str], str]] = {
     ("bgsave", "CANCEL"): NEWER,
-    ("hscan", "NOVALUES"): NEWER,
-    ("zscan", "NOSCORES"): NEWER,
     ("script|debug", "YES"): "there is no debugger for scripts",
     ("script|debug", "SYNC"): "there is no debugger for scripts",
     ("shutdown", "SAFE"): NEWER,

@@ -1,4 +1,4 @@
-"""SET with IFEQ, DELIFEQ, MSETEX and XREAD with `+` beside a live Valkey 9, the only live server that has them."""
+"""SET with IFEQ, DELIFEQ, MSETEX, XREAD with `+`, scans of names alone, beside the only live server that has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ import pytest
 
 from tests.interop.conftest import Run
 from tests.interop.differential import Words, run_both
-from txrepl.commands import comparisons, expire, keys, lists, streams, streams_reads, strings
+from txrepl.commands import (
+    comparisons,
+    expire,
+    hashes,
+    keys,
+    lists,
+    scan,
+    sets,
+    sorted_sets,
+    streams,
+    streams_reads,
+    strings,
+)
 
 FAMILIES = [
     *(strings.family, comparisons.family, expire.family, keys.family, lists.family),
@@ -72,3 +84,18 @@ def test_random_conditions_are_met_as_on_valkey(run: Run, proto: int) -> None:
     rng = random.Random(60 + proto)
     commands = [random_command(rng) for _ in range(1500)]
     run_both(run("valkey9"), FAMILIES, commands, proto, written=without_conditions)
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_scans_of_fields_and_members_alone_are_those_of_valkey(run: Run, proto: int) -> None:
+    """NOVALUES is HSCAN's, NOSCORES ZSCAN's, and of no other scan."""
+    options = ([], ["NOVALUES"], ["noscores"], ["NOVALUES", "COUNT", 5], ["MATCH", "a*", "NoScores"], ["NOVALUES", "x"])
+    scans = [[name, key, 0] for name in ("HSCAN", "ZSCAN", "SSCAN") for key in ("h", "z", "s", "none")]
+    commands: list[Words] = [
+        ["HSET", "h", "a", 1, "b", 2, "ab", 3],
+        ["ZADD", "z", 1, "a", 2, "b"],
+        ["SADD", "s", "a"],
+        *([*words, *more] for words in [*scans, ["SCAN", 0]] for more in options if more or words[0] != "SCAN"),
+    ]
+    families = [hashes.family, sorted_sets.family, sets.family, scan.family]
+    run_both(run("valkey9"), families, commands, proto)

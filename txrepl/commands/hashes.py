@@ -409,15 +409,17 @@ def _random_options(argv: list[bytes]) -> tuple[int | None, bool]:
     tips=("nondeterministic_output",),
 )
 def hscan(s: Session, argv: list[bytes]) -> Reply:
-    """HSCAN key cursor [MATCH pattern] [COUNT count]"""
+    """HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]"""
     key = argv[1]
     cursor = scan_cursor(argv[2])
     value = s.db.read_hash(key)
     if value is None:
         return [b"0", []]
-    options = scan_options(argv, 3)
+    options = scan_options(argv, 3, bare="HSCAN")
     hidden = hidden_fields(s.keyspace, value)
     cursor, found, value.index = scan_members(value.fields, value.index, value.large, cursor, options)
+    if options.bare:
+        return [b"%d" % cursor, [field for field in found if field not in hidden]]
     fields = value.fields
     pairs: list[Reply] = []
     for field in found:

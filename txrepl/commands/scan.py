@@ -34,14 +34,20 @@ class ScanOptions:
         count: members to visit in a call, at least 1.
         match: whether a member is wanted; None when all are.
         type: the name of the wanted type; None when all are (SCAN only).
+        bare: only fields or members are wanted, without values or scores (HSCAN, ZSCAN).
     """
 
-    __slots__ = ("count", "match", "type")
+    __slots__ = ("bare", "count", "match", "type")
 
     def __init__(self) -> None:
         self.count: int = DEFAULT_COUNT
         self.match: Callable[[bytes], bool] | None = None
         self.type: str | None = None
+        self.bare: bool = False
+
+
+_BARE: Final = {b"novalues": "HSCAN", b"noscores": "ZSCAN"}
+"""Options of one scan alone (Redis 7.4, Valkey 8), and whose they are."""
 
 
 def scan_cursor(text: bytes) -> int:
@@ -57,13 +63,14 @@ def scan_cursor(text: bytes) -> int:
     return cursor
 
 
-def scan_options(argv: list[bytes], start: int, *, allow_type: bool = False) -> ScanOptions:
-    """The MATCH, COUNT and TYPE options of a scan (`scanGenericCommand`).
+def scan_options(argv: list[bytes], start: int, *, allow_type: bool = False, bare: str = "") -> ScanOptions:
+    """The MATCH, COUNT and TYPE options of a scan, NOVALUES and NOSCORES (`scanGenericCommand`).
 
     Parameters:
         argv: the command.
         start: where the options begin: 2 for SCAN, 3 for HSCAN, SSCAN and ZSCAN.
         allow_type: whether TYPE is one of them (SCAN only).
+        bare: HSCAN or ZSCAN, if it is that.
 
     Raises:
         CommandError: an unknown option, a count that is no integer or below 1.
@@ -72,6 +79,13 @@ def scan_options(argv: list[bytes], start: int, *, allow_type: bool = False) -> 
     i = start
     while i < len(argv):
         name = argv[i].lower()
+        if name in _BARE:
+            if _BARE[name] != bare:
+                option = name.decode().upper()
+                raise CommandError(f"ERR {option} option can only be used in {_BARE[name]}")
+            options.bare = True
+            i += 1
+            continue
         if i + 1 == len(argv):
             raise CommandError(SYNTAX)
         if name == b"count":

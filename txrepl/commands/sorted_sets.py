@@ -322,13 +322,15 @@ def zrandmember(s: Session, argv: list[bytes]) -> Reply:
     tips=("nondeterministic_output",),
 )
 def zscan(s: Session, argv: list[bytes]) -> Reply:
-    """ZSCAN key cursor [MATCH pattern] [COUNT count]."""
+    """ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]."""
     cursor = scan_cursor(argv[2])
     value = s.db.read_zset(argv[1])
     if value is None:
         return [b"0", []]
-    options = scan_options(argv, 3)
+    options = scan_options(argv, 3, bare="ZSCAN")
     cursor, members, value.index = scan_members(value.scores, value.index, value.large, cursor, options)
+    if options.bare:
+        return [b"%d" % cursor, [*members]]
     form = format_double_legacy if value.large else format_double
     flat: list[Reply] = []
     for member in members:

@@ -201,7 +201,7 @@ SYNTAXES: Final[dict[str, str]] = {
     "hpexpiretime": "key#0 FIELDS fields{numfields:integer#0 field*}",
     "hpttl": "key#0 FIELDS fields{numfields:integer#0 field*}",
     "hrandfield": "key#0 [options{count:integer [WITHVALUES]}]",
-    "hscan": "key#0 cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+    "hscan": "key#0 cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]",
     "hset": "key#0 data{field value}*",
     "hsetex": (
         "key#0 [key-condition(NX | XX)] [fields-condition(FNX | FXX)] [expiration(EX seconds:integer | PX "
@@ -425,7 +425,7 @@ SYNTAXES: Final[dict[str, str]] = {
     "zrevrangebylex": "key#0 max min [LIMIT limit{offset:integer count:integer}]",
     "zrevrangebyscore": "key#0 max:double min:double [WITHSCORES] [LIMIT limit{offset:integer count:integer}]",
     "zrevrank": "key#0 member [WITHSCORE]",
-    "zscan": "key#0 cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+    "zscan": "key#0 cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOSCORES]",
     "zscore": "key#0 member",
     "zunion": "numkeys:integer key#0* [WEIGHTS weight:integer*] [AGGREGATE aggregate(SUM | MIN | MAX)] [WITHSCORES]",
     "zunionstore": (
