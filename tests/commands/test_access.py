@@ -57,7 +57,7 @@ def test_a_command_that_asks_about_a_key_does_not_use_it(line: str) -> None:
 
 
 def test_a_client_that_does_not_touch_leaves_no_trace_but_by_touch() -> None:
-    """CLIENT NO-TOUCH, in transactions too; what it writes is new for all that."""
+    """CLIENT NO-TOUCH, in transactions too; a key that it makes is new for all that."""
     place = Place()
     client = place.client()
     client.say("SET k v", "CLIENT NO-TOUCH ON")
@@ -67,9 +67,9 @@ def test_a_client_that_does_not_touch_leaves_no_trace_but_by_touch() -> None:
     client.say("TOUCH k")
     assert idle(place) == b":0\r\n"
     place.advance(5_000)
-    client.say("SET k w", "SET other w")
+    client.say("SET k w", "APPEND k w", "SET other w", "APPEND third w")
     place.advance(3_000)
-    assert (idle(place), idle(place, "other")) == (b":3\r\n", b":3\r\n")
+    assert [idle(place, key) for key in ("k", "other", "third")] == [b":8\r\n", b":3\r\n", b":3\r\n"]
     client.say("CLIENT NO-TOUCH OFF", "GET k")
     assert idle(place) == b":0\r\n"
 

@@ -356,17 +356,20 @@ def test_a_limit_on_many_keys_is_met_in_small_steps() -> None:
 
 
 def test_the_largest_connections_are_closed_until_the_rest_fit() -> None:
-    """Not those that said NO-EVICT; pending input, pending output and transactions count."""
-    place = Place(maxmemory_clients="100kb")
+    """Pending input, pending output and transactions count, those of connections that said NO-EVICT, too."""
+    place = Place(maxmemory_clients="150kb")
     small, large, larger, kept = (place.client() for _ in range(4))
     kept.say("CLIENT NO-EVICT ON")
-    kept.pending_out = 500_000
-    large.pending_in = 50_000
+    kept.pending_out = 70_000
+    large.pending_in = 30_000
     larger.say("MULTI", f"SET k {'x' * 60_000}")
     place.advance(100)
     assert [client.closed for client in (small, large, larger, kept)] == [False, False, True, False]
     assert shown(small, "evicted_clients") == 1
     assert any(line.startswith("Evicting client: id=3 ") for line in place.lines)
+    kept.pending_out = 200_000
+    place.advance(100)
+    assert [client.closed for client in (small, large, kept)] == [True, True, False]
 
 
 def test_the_limit_of_connections_may_be_a_share_of_maxmemory() -> None:

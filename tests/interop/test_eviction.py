@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.interop.conftest import Run
-from tests.interop.servers import RealServer, ReplyError, start, wait_until
+from tests.interop.servers import RawClient, RealServer, ReplyError, start, wait_until
 
 WAIT_S = 20.0
 
@@ -251,3 +251,32 @@ def test_the_answers_of_memory_are_formed_alike(redis: RealServer, ours: RealSer
             return found
 
     assert answers(ours) == answers(redis)
+
+
+# -- connections ------------------------------------------------------------------------------------------------
+
+
+def test_who_is_closed_for_the_memory_of_connections_is_the_same(redis: RealServer, ours: RealServer) -> None:
+    """The one that holds most, unless it said NO-EVICT; then the others have to go."""
+
+    def names(server: RealServer) -> set[str]:
+        lines = server.command("CLIENT", "LIST").decode().splitlines()
+        return {line.split(" name=")[1].split(" ")[0] for line in lines} - {""}
+
+    def half_a_request(client: RawClient) -> None:
+        try:
+            client.send(b"*2\r\n$3\r\nGET\r\n$5000000\r\n" + b"x" * 4_000_000)
+        except OSError:
+            pass  # it is closed while it sends
+
+    for server in (redis, ours):
+        server.command("CONFIG", "SET", "maxmemory-clients", "3mb")
+        with server.connect() as greedy, server.connect() as modest, server.connect() as kept:
+            for client, name in ((greedy, "greedy"), (modest, "modest"), (kept, "kept")):
+                client.command("CLIENT", "SETNAME", name)
+            half_a_request(greedy)
+            wait_until(lambda s=server: names(s) == {"modest", "kept"}, WAIT_S, "the greedy one is closed")
+            kept.command("CLIENT", "NO-EVICT", "ON")
+            half_a_request(kept)
+            wait_until(lambda s=server: names(s) == {"kept"}, WAIT_S, "the modest one has to go")
+        assert int(server.info("stats")["evicted_clients"]) >= 2

@@ -7,7 +7,7 @@ item assignment `notes[key] = clock`. Which object stands there decides what tha
   is one dict store a look-up, and the clock of a batch is one object that all its keys share. A key without an entry
   was loaded and not used since: it counts from `Database.since_ms`, so that a loaded dataset takes no memory here;
 - by frequency (an LFU policy): `Frequencies` keeps Redis's logarithmic counter with its decay in the same table;
-- for a client with CLIENT NO-TOUCH, look-ups are noted in `NOTHING`.
+- for a client with CLIENT NO-TOUCH, look-ups are noted in `NOTHING`, and values only where there was no key.
 
 Follows evict.c (`LFULogIncr`, `LFUDecrAndReturn`, `estimateObjectIdleTime`) and `lookupKey`. Two things are better
 than there: a change between the two kinds of policies starts every key anew instead of reading one's bits as the
@@ -17,6 +17,7 @@ other's, and times do not wrap around.
 from __future__ import annotations
 
 import random
+from collections.abc import Container
 from typing import Final, Protocol
 
 FIRST_COUNT: Final = 5
@@ -41,6 +42,26 @@ class _Nothing:
 
 
 NOTHING: Final = _Nothing()
+
+
+class FirstDates:
+    """Notes new keys only: what a client that leaves no trace overwrites stays as old as it was.
+
+    Parameters:
+        used: key → unix time in ms.
+        present: the live keys.
+    """
+
+    __slots__ = ("_present", "_used")
+
+    def __init__(self, used: dict[bytes, int], present: Container[bytes]) -> None:
+        self._used = used
+        self._present = present
+
+    def __setitem__(self, key: bytes, clock: int, /) -> None:
+        """A value is about to be put under the key."""
+        if key not in self._present:
+            self._used[key] = clock
 
 
 class LfuSettings:
@@ -91,7 +112,7 @@ class Frequencies:
 
     __slots__ = ("_present", "_settings", "_since", "_used")
 
-    def __init__(self, settings: LfuSettings, used: dict[bytes, int], present: object, since_ms: int) -> None:
+    def __init__(self, settings: LfuSettings, used: dict[bytes, int], present: Container[bytes], since_ms: int) -> None:
         self._settings = settings
         self._used = used
         self._present = present
@@ -101,7 +122,7 @@ class Frequencies:
         """Count a use; a key that is not there yet begins with `FIRST_COUNT`."""
         packed = self._used.get(key)
         if packed is None:
-            if key not in self._present:  # type: ignore[operator]
+            if key not in self._present:
                 self._used[key] = pack(FIRST_COUNT, clock)
                 return
             packed = self._since

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Final
 
 from txrepl.errors import WRONG_TYPE, CommandError
-from txrepl.keyspace.access import FIRST_COUNT, NOTHING, FirstCounts, Frequencies, LfuSettings, Notes, pack
+from txrepl.keyspace.access import FIRST_COUNT, NOTHING, FirstCounts, FirstDates, Frequencies, LfuSettings, Notes, pack
 from txrepl.keyspace.expiry import ExpiryWheel
 from txrepl.keyspace.lazyfree import LazyFree
 from txrepl.keyspace.memory import DEADLINE_BYTES, ENTRY_BYTES, Tally, estimate
@@ -233,7 +233,7 @@ class Keyspace:
                 db.forget_uses()
 
     def hold_uses(self, hold: bool) -> None:
-        """While held, look-ups leave no trace (CLIENT NO-TOUCH); new values still have an age."""
+        """While held, look-ups leave no trace (CLIENT NO-TOUCH); new keys still have an age."""
         self.attention = self.attention | HOLDS_USES if hold else self.attention & ~HOLDS_USES
         for db in self.databases:
             db.heed_uses()
@@ -268,6 +268,13 @@ class Keyspace:
             db.close_tally()
             db.tally = Tally(db.data)
         self.count = chain.from_iterable([db.tally.count() for db in self.databases if db.tally is not None])
+
+    def settle_count(self) -> None:
+        """Measure what has changed; who applies a long stream says so now and then, so that little is left at once."""
+        if self.attention & TALLIES:
+            for db in self.databases:
+                if db.tally is not None:
+                    db.tally.total()
 
     def end_count(self) -> None:
         """Nobody needs the totals any more."""
@@ -827,6 +834,8 @@ class Database:
             self.on_use = self.on_put = self.used
         if keyspace.holds_uses:
             self.on_use = NOTHING
+            if not keyspace.counts_uses:
+                self.on_put = FirstDates(self.used, self.data)
 
     def forget_uses(self) -> None:
         """From now on, no key was ever used."""

@@ -220,6 +220,7 @@ class Following:
             stream.receive(data)
         finally:
             keyspace.expiry = int(Expiry.HIDE if self._link.host else Expiry.DELETE)
+        keyspace.settle_count()
         self._link.read_offset = self._feed.history.offset + stream.unapplied_bytes
 
     def _apply(self, argv: list[bytes]) -> None:

@@ -278,18 +278,23 @@ class Memory:
         return limit if limit >= 0 else self.limit_bytes * -limit // 100
 
     def _evict_clients(self, limit: int) -> None:
-        """Close the largest connections until the others take no more than the limit (`evictClients`)."""
+        """Close the largest connections until the rest is below the limit (`evictClients`).
+
+        Those with CLIENT NO-EVICT stay, and count.
+        """
         weighed = sorted(
             (
                 (CLIENT_BYTES + session.buffer_bytes(), session.number, session)
                 for session in self._sessions.values()
-                if not session.flags & (REPLICA | NO_EVICT)
+                if not session.flags & REPLICA
             ),
             key=lambda entry: entry[:2],
         )
         total = sum(size for size, _, _ in weighed)
-        while weighed and total > limit:
+        while weighed and total >= limit:
             size, _, session = weighed.pop()
+            if session.flags & NO_EVICT:
+                continue
             total -= size
             self._core.log("notice", f"Evicting client: {client_line(session)}")
             self._core.stats.evicted_clients += 1
@@ -303,7 +308,7 @@ class Memory:
         if len(self._sessions) <= MANY_CLIENTS or self._ticks % 10 == 0:
             self._weigh()
         limit = self._limit_of_clients()
-        if limit and self._clients_bytes > limit:
+        if limit and self._clients_bytes >= limit:
             self._evict_clients(limit)
         if self.limit_bytes:
             self.before_batch()
