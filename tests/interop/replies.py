@@ -96,6 +96,8 @@ def _shown(words: Words, name: bytes, value: Value) -> Value:
         return _shown(inner, inner[0].upper(), value)
     if name == b"FUNCTION" and isinstance(payload, tuple):
         return _keyed(value)
+    if kind == b"%" and name.startswith((b"EVAL", b"FCALL")):
+        return kind, _pairs(payload)
     if kind in (b"-", b"_", b"$-1", b"*-1"):
         return value
     if name in _UNORDERED and isinstance(payload, tuple):

@@ -229,7 +229,7 @@ LINES: Final = (
         "scripts may call blocking commands, and those that are new",
         "EVAL",
         rb"-ERR (This Redis|Unknown Redis|Wrong number of args calling Redis) command|-ERR Wrong number of args",
-        rb"(?!-ERR (This|Unknown|Wrong number of args) )",
+        rb"(?!-ERR (This|[Uu]nknown|Wrong number of args) )",
         forks=True,
     ),
     Line("Valkey 9", REDIS, "NX and XX are looked at before the deadline", "HSETEX", rb"-ERR", rb":0"),
@@ -258,6 +258,8 @@ LINES: Final = (
         rb"-ERR exactly one of BYRADIUS and BYBOX",
         rb"-ERR exactly one of BYRADIUS, BYBOX and",
     ),
+    Line("Valkey 8", REDIS, "longer strings are embedded", "OBJECT", rb"\$raw", rb"\$embstr"),
+    Line("Valkey 9", REDIS, "which error comes first", "HSETEX HGETEX", rb"-ERR", rb"-ERR"),
     Line("Valkey 9", REDIS, "small integers are not shared", "OBJECT", rb":2147483647", rb":[0-9]+"),
     Line("Valkey 9", REDIS, "a float has no leading blanks", "", None, _NOT_FLOAT, forks=True, when=_has_blank),
     Line(
@@ -375,7 +377,10 @@ def stream(seen: Seen, kind: str) -> list[Words]:
 
 
 def _without_options(words: Words) -> Words:
-    """SET with PXAT without other options, DEL for UNLINK, HDEL for HGETDEL, and SET without its condition."""
+    """SET with PXAT without other options, DEL for UNLINK, HDEL for HGETDEL, and SET without its condition.
+
+    Of HSETEX only what it sets: what it was given stays in it beside what became of that.
+    """
     words = [words[0].upper(), *words[1:]]
     options = [word.upper() for word in words]
     if words[0] == b"SET" and b"IFEQ" in options[3:]:
@@ -384,8 +389,8 @@ def _without_options(words: Words) -> Words:
         options = [word.upper() for word in words]
     if words[0] == b"SET" and b"PXAT" in options[3:]:
         return [*words[:3], b"PXAT", words[options.index(b"PXAT", 3) + 1]]
-    if words[0] == b"HSETEX":
-        return [*words[:2], *(word.upper() for word in words[2:])]
+    if words[0] == b"HSETEX" and b"FIELDS" in options:
+        return [*words[:2], *words[options.index(b"FIELDS") + 1 :]]
     if words[0] in (b"HGETDEL", b"HDEL"):
         return [b"HDEL", words[1]]
     return [b"DEL", *words[1:]] if words[0] == b"UNLINK" else words
