@@ -55,7 +55,7 @@ setup(
         "python-lzf>=0.2.6",
         "sortedcontainers>=2.4",
         "xxhash>=3.4",
-        "lupa>=2.4",
+        "lupa>=2.8",
     ],
     extras_require={
         "test": [
