@@ -220,7 +220,7 @@ LINES: Final = (
         VALKEY,
         "a script may read with BLOCK",
         "XREAD XREADGROUP",
-        rb"-ERR X.* is not allowed with BLOCK",
+        rb"-ERR [Xx].* is not allowed with BLOCK",
         forks=True,
     ),
     Line(
