@@ -200,7 +200,9 @@ def encode_error(message: bytes) -> bytes:
 
 
 def _encode_into(out: list[bytes], reply: Reply, proto: int) -> None:
-    if isinstance(reply, bytes):
+    if type(reply) is list:  # the common kinds first, by one comparison each
+        _encode_list(out, reply, b"*", proto)  # type: ignore[arg-type]
+    elif isinstance(reply, bytes):
         out.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
     elif isinstance(reply, bool):
         out.append((b"#t\r\n" if reply else b"#f\r\n") if proto == 3 else b":%d\r\n" % reply)
@@ -274,6 +276,10 @@ def _encode_collection(
     mark = b"*"
     if proto == 3:
         mark = b"~" if isinstance(reply, SetReply) else b">" if isinstance(reply, Push) else b"*"
+    _encode_list(out, reply, mark, proto)
+
+
+def _encode_list(out: list[bytes], reply: list[Reply] | tuple[Reply, ...], mark: bytes, proto: int) -> None:
     out.append(b"%b%d\r\n" % (mark, len(reply)))
     if len(reply) > _FEW and type(reply[-1]) is bytes:
         try:
@@ -286,5 +292,8 @@ def _encode_collection(
     for item in reply:
         if type(item) is bytes:
             out.append(b"$%d\r\n%b\r\n" % (len(item), item))
+        elif type(item) is float:
+            text = format_double(item)
+            out.append(b",%b\r\n" % text if proto == 3 else b"$%d\r\n%b\r\n" % (len(text), text))
         else:
             _encode_into(out, item, proto)
