@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from math import log10
 from typing import Any
 
 from tests.interop.grammar import Words, called
@@ -112,7 +113,7 @@ def _shown(words: Words, name: bytes, value: Value) -> Value:
     if name.startswith(b"SORT") and isinstance(payload, tuple) and _is_unsorted(words):
         return kind, tuple(sorted(payload))
     if name in (b"PTTL", b"TTL") and kind == b":" and int(payload) > 0:
-        return kind, round(int(payload) / (10_000 if name == b"PTTL" else 10))
+        return kind, round(log10(int(payload)))
     if name in (b"HTTL", b"HPTTL") and isinstance(payload, tuple):
         return kind, tuple(_shown(words, name[1:], item) for item in payload)
     if name == b"OBJECT" and words[1].upper() == b"IDLETIME" and kind == b":":

@@ -63,6 +63,7 @@ def test_random_sequences_do_alike(servers: Trio, grammar: Grammar, modern: bool
         max_examples=EXAMPLES or 5,
         derandomize=not EXAMPLES,
         database=None,
+        report_multiple_bugs=False,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -274,11 +274,11 @@ class Grammar:
 
         return declare
 
-    def simple(self, weight: float = 1.0, **commands: Generator) -> None:
+    def simple(self, weight: float = 1.0, *, mutable: bool = True, **commands: Generator) -> None:
         """Declare many generators of one line each; `_` in a name stands for a blank, `__` for `_`."""
         for name, generator in commands.items():
             spelled = name.replace("__", "\0").replace("_", " ").replace("\0", "_").upper()
-            self.command(spelled, weight)(generator)
+            self.command(spelled, weight, mutable=mutable)(generator)
 
     def make(self, maker: Maker) -> list[Words]:
         """The next command, or a few that belong together."""
