@@ -19,6 +19,7 @@ from tests.interop.topology import (
     follow,
     in_sync,
     load,
+    stand_still,
     stat,
     write,
 )
@@ -254,6 +255,7 @@ def test_txrepl_follows_a_promoted_sibling_by_partial_resync(run: Run, kind: str
     load(primary, 23)
     follow(sibling, primary)
     follow(replica, primary)
+    stand_still(primary)
     assert_equal(primary, sibling, replica)
     sibling.command("REPLICAOF", "NO", "ONE")
     follow(replica, sibling)
@@ -270,6 +272,7 @@ def test_a_demoted_primary_joins_its_former_replica_by_partial_resync(run: Run, 
     first, second = (run(one, **NO_PINGS) for one in kinds)
     load(first, 25)
     follow(second, first)
+    stand_still(first)
     assert_equal(first, second)
     second.command("REPLICAOF", "NO", "ONE")
     follow(first, second)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.interop.conftest import Proxy, Run
 from tests.interop.servers import Directive, RealServer, wait_until
-from tests.interop.topology import NO_PINGS, assert_equal, follow, load, stat, write
+from tests.interop.topology import NO_PINGS, assert_equal, follow, load, stand_still, stat, write
 
 SUBJECT = "txrepl"
 SAVING: dict[str, Directive] = {"save": ("86400", "1000000"), **NO_PINGS}
@@ -59,6 +59,7 @@ def test_replicas_of_a_restarted_txrepl_primary_go_on_partially(run: Run, kind: 
     replicas = [run(one, replicaof=("127.0.0.1", primary.port), **NO_PINGS) for one in (kind, SUBJECT)]
     assert_equal(primary, *replicas)
     write(primary, 108, 1_000)
+    stand_still(primary)
     assert_equal(primary, *replicas)
     old_id, offset = ids(primary)[0], primary.offset()
     primary.restart()

@@ -52,6 +52,11 @@ def digest_like(server: RealServer, other: RealServer) -> str:
     return server.digest(legacy=legacy)
 
 
+def stand_still(primary: RealServer) -> None:
+    """Let no key of the primary expire by itself any more, so that its offset stays where it is."""
+    primary.command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+
+
 def assert_equal(primary: RealServer, *replicas: RealServer) -> None:
     """Wait until each replica is in sync and equal to the primary, in offset and in data.
 
