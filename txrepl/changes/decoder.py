@@ -28,6 +28,9 @@ class Kind(Enum):
     """The transaction ends: its changes count from now on."""
 
 
+_CHANGE: Final = Kind.CHANGE
+
+
 class Change:
     """One command of the stream.
 
@@ -91,14 +94,20 @@ class Change:
         """
         if not self._json:
             db, transaction = self.checkpoint.db, self.transaction
-            shown = f'{{"event":"{self.kind.value}","id":"{self.id}","db":{"null" if db is None else db}'
-            if self.kind is Kind.CHANGE:
+            place = f'"id":"{self.id}","db":{"null" if db is None else db}'
+            tx = "null" if transaction is None else transaction
+            if self.kind is not _CHANGE:
+                self._json = f'{{"event":"{self.kind.value}",{place},"tx":{tx}}}'
+                return self._json
+            args = [_word(word) for word in self.argv[1:]]
+            if args and self.argv[0] in _SINGLE_KEYS:
+                listed = f"[{args[0]}]"
+            else:
                 keys = self.keys
-                command = quoted(self.command)
-                listed = "null" if keys is None else ",".join([_word(key) for key in keys])
-                args = ",".join([_word(word) for word in self.argv[1:]])
-                shown += f',"command":{command},"keys":{listed if keys is None else f"[{listed}]"},"args":[{args}]'
-            self._json = f'{shown},"tx":{"null" if transaction is None else transaction}}}'
+                listed = "null" if keys is None else f"[{','.join([_word(key) for key in keys])}]"
+            command = quoted(self.command)
+            words = f'"command":{command},"keys":{listed},"args":[{",".join(args)}]'
+            self._json = f'{{"event":"change",{place},{words},"tx":{tx}}}'
         return self._json
 
 
@@ -185,7 +194,7 @@ class Decoder:
                 continue
             if self.db is not None and argv[0] in _SINGLE_KEYS:
                 place = Checkpoint(self.replid, self.offset, self.db, self.transaction)
-                found.append(Change(Kind.CHANGE, place, self.transaction, argv))
+                found.append(Change(_CHANGE, place, self.transaction, argv))
             elif not self._take(argv, begins, found):
                 self.offset = begins - 1
                 return found
