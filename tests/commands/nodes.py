@@ -16,7 +16,7 @@ from txrepl.resp.replies import encode_error
 NOW_MS = 1_700_000_000_000
 
 
-class _Scheduled:
+class Scheduled:
     """A timer of the test's clock."""
 
     def __init__(self, at_ms: int, action: Callable[[], None]) -> None:
@@ -43,7 +43,7 @@ class Place:
         self.now_ms = NOW_MS
         self.lines: list[str] = []
         self.snapshots = FakeSnapshots()
-        self._timers: list[_Scheduled] = []
+        self._timers: list[Scheduled] = []
         self.node = Node(
             config,
             lambda: self.now_ms,
@@ -73,7 +73,7 @@ class Place:
 
     def later(self, delay_ms: int, action: Callable[[], None]) -> Timer:
         """What the node asks of its host."""
-        self._timers.append(_Scheduled(self.now_ms + delay_ms, action))
+        self._timers.append(Scheduled(self.now_ms + delay_ms, action))
         return self._timers[-1]
 
     def connect_primary(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands.nodes import NOW_MS, Scheduled
 from txrepl.commands import info
 from txrepl.commands.command import categories, key_range
 from txrepl.commands.notifications import event_flags
@@ -23,21 +24,6 @@ from txrepl.persistence.snapshot import Loader
 from txrepl.replication.replica import Replica
 from txrepl.replication.snapshot_kind import Reads, SnapshotKind
 from txrepl.resp.replies import Reply, encode
-
-NOW_MS = 1_700_000_000_000
-
-
-class Scheduled:
-    """A timer of the test's clock."""
-
-    def __init__(self, at_ms: int, action: Callable[[], None]) -> None:
-        self.at_ms = at_ms
-        self.action = action
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        """Do not happen."""
-        self.cancelled = True
 
 
 class FakeSnapshots:

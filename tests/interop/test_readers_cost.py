@@ -9,8 +9,8 @@ from tests.interop.servers import free_port
 
 REQUESTS = 20_000
 COST_MAX = 1.4
-"""With and without, in CPU per SET. `benchmarks/readers.py` shows 1.1 to 1.19 on a machine with nothing else to do; events
-that are written by the process that runs the commands cost 1.75."""
+"""With and without, in CPU per SET. `benchmarks/readers.py` shows 1.1 to 1.19 on a machine with nothing else to do;
+events that are written by the process that runs the commands cost 1.75."""
 
 
 def test_readers_cost_those_who_write_little(run: Run) -> None:
