@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.readers import encoders
 from tests.interop.conftest import Run
 from tests.interop.dataset import fill, write_randomly
 from tests.interop.following import CutReader, Mirror, get, ndjson
@@ -91,13 +92,6 @@ def test_changes_of_a_primary_itself_make_a_copy_across_its_demotion(run: Run) -
             )
             reader.stopped = True
             assert reader.failure is None
-
-
-def encoders(node: RealServer) -> list[int]:
-    """The processes that write events for the node's readers."""
-    children = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text("ascii").split()
-    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    return [pid for pid, line in lines.items() if b"txrepl.changes" in line]
 
 
 def test_a_killed_encoder_loses_and_repeats_no_change(run: Run) -> None:
