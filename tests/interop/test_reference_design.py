@@ -420,8 +420,13 @@ def test_slave_try_partial_resynchronization_asks_for_the_next_byte(run: Run, pr
     assert (stat(primary, "sync_full"), stat(primary, "sync_partial_ok")) == (1, 1)
     with FakePrimary(answer("psync", b"+FULLRESYNC nonsense\r\n")) as liar:
         subject.command("REPLICAOF", "127.0.0.1", liar.port)
-        wait_until(lambda: liar.talks and liar.talks[0].commands[-1][0] == b"PSYNC", WAIT_S, "it asks")
-        assert liar.talks[0].commands[-1][1] == replid.encode()
+        # A connection is there before its first command.
+        asked = wait_until(
+            lambda: [words for talk in liar.talks[:1] for words in talk.commands if words[0] == b"PSYNC"],
+            WAIT_S,
+            "it asks",
+        )
+        assert asked[0][1] == replid.encode()
 
 
 def test_master_try_partial_resynchronization_accepts_exactly_what_the_backlog_covers(run: Run) -> None:
